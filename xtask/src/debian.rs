@@ -18,6 +18,8 @@ pub(crate) const CHROMIUM: Tool = Tool {
     packages: &["chromium"],
 };
 pub(crate) const NODE: Tool = Tool { executables: &["node"], packages: &["nodejs"] };
+/// Makes the certificate of the tests that need https.
+pub(crate) const OPENSSL: Tool = Tool { executables: &["openssl"], packages: &["openssl"] };
 pub(crate) const NPM: Tool = Tool { executables: &["npm"], packages: &["npm"] };
 
 /// Whether the tools are there now.

@@ -38,12 +38,11 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(exit_code(total.failed == 0))
 }
 
+const ALL_TOOLS: [&debian::Tool; 5] =
+    [&debian::C_COMPILER, &debian::CHROMIUM, &debian::NODE, &debian::NPM, &debian::OPENSSL];
+
 fn tools(options: &Options) -> &'static [&'static debian::Tool] {
-    if options.no_browser {
-        &[&debian::C_COMPILER]
-    } else {
-        &[&debian::C_COMPILER, &debian::CHROMIUM, &debian::NODE, &debian::NPM]
-    }
+    if options.no_browser { &[&debian::C_COMPILER] } else { &ALL_TOOLS }
 }
 
 /// Runs part after part; one that fails does not keep the next from running, unless that one needs it.
