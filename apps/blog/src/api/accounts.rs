@@ -1,0 +1,21 @@
+//! `/api/accounts`: signing up.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::account::{self, Credentials};
+use crate::body::Input;
+use crate::cookie::Peer;
+use crate::problem::Problem;
+use crate::state::App;
+
+pub(super) async fn create(
+    State(app): State<App>,
+    Peer(from): Peer,
+    Input(credentials): Input<Credentials>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let name = account::sign_up(&app, from, credentials).await?;
+    Ok((StatusCode::CREATED, Json(json!({ "name": name }))))
+}

@@ -1,0 +1,86 @@
+//! `/api/articles`: publishing, reading, editing and deleting.
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::article::{self, Article, Manuscript};
+use crate::body::Input;
+use crate::login::SignedIn;
+use crate::markdown;
+use crate::moment::Moment;
+use crate::problem::Problem;
+use crate::state::App;
+
+#[derive(Serialize)]
+pub(super) struct Answer {
+    id: i64,
+    title: String,
+    author: String,
+    body: String,
+    html: String,
+    published_at: Moment,
+    updated_at: Moment,
+}
+
+pub(super) async fn create(
+    State(app): State<App>,
+    author: SignedIn,
+    Input(manuscript): Input<Manuscript>,
+) -> Result<impl IntoResponse, Problem> {
+    let id = article::publish(&app, &author, &manuscript).await?;
+    let location = [(header::LOCATION, format!("/api/articles/{id}"))];
+    Ok((StatusCode::CREATED, location, Json(json!({ "id": id }))))
+}
+
+pub(super) async fn show(State(app): State<App>, Id(id): Id) -> Result<Json<Answer>, Problem> {
+    Ok(Json(article::find(&app, id).await?.into()))
+}
+
+pub(super) async fn replace(
+    State(app): State<App>,
+    author: SignedIn,
+    Id(id): Id,
+    Input(manuscript): Input<Manuscript>,
+) -> Result<Json<Answer>, Problem> {
+    Ok(Json(article::edit(&app, &author, id, manuscript).await?.into()))
+}
+
+pub(super) async fn delete(
+    State(app): State<App>,
+    author: SignedIn,
+    Id(id): Id,
+) -> Result<StatusCode, Problem> {
+    article::delete(&app, &author, id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// An article's id in a path; what is no number names no article.
+pub(super) struct Id(i64);
+
+impl FromRequestParts<App> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let path = Path::<i64>::from_request_parts(parts, app).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found("there is no such article"))
+    }
+}
+
+impl From<Article> for Answer {
+    fn from(article: Article) -> Self {
+        Self {
+            id: article.id,
+            title: article.title,
+            author: article.author,
+            html: markdown::render(&article.body),
+            body: article.body,
+            published_at: article.published_at,
+            updated_at: article.updated_at,
+        }
+    }
+}

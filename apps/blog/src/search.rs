@@ -1,0 +1,207 @@
+//! Search: an index kept by a projection, and the question that readers ask it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use consign::sqlite::Tx;
+use consign::{Backfill, Batch, HandlerResult, Projection, Resume, Upkeep};
+use serde::Serialize;
+use sqlx::SqliteConnection;
+
+use crate::messages::ArticleChange;
+use crate::problem::Problem;
+use crate::state::App;
+
+/// Articles a transaction, since requests wait while it holds the write lock.
+pub(crate) const AT_ONCE: usize = 8;
+/// Pages that one upkeep merges, for the same reason.
+const MERGED_PAGES: i64 = 16;
+
+const QUESTION_LENGTH_MAX: usize = 1_000;
+const FOUND_MAX: u32 = 50;
+
+// Around a hit, until the text between is escaped; neither can be typed.
+const MARK_BEGINS: char = '\u{2}';
+const MARK_ENDS: char = '\u{3}';
+
+/// Keeps the index. It reads each article as it is now, so the order of what changed does not matter.
+pub(crate) struct Search;
+
+impl Projection<Tx> for Search {
+    type Event = ArticleChange;
+
+    async fn apply(&self, batch: Batch<ArticleChange>, mut tx: Tx) -> HandlerResult {
+        let changed: BTreeSet<i64> = batch.iter().map(|change| change.article_id()).collect();
+        for article_id in changed {
+            index(&mut tx, article_id).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset(&self, mut tx: Tx) -> HandlerResult {
+        sqlx::query("delete from article_search").execute(&mut *tx).await?;
+        Ok(())
+    }
+
+    async fn backfill(&self, from: Option<Resume>, mut tx: Tx) -> HandlerResult<Backfill> {
+        let last = from.map_or(Ok(0), |resume| resume.parse::<i64>())?;
+        let piece: Vec<i64> =
+            sqlx::query_scalar("select id from articles where id > ?1 order by id limit ?2")
+                .bind(last)
+                .bind(i64::try_from(AT_ONCE)?)
+                .fetch_all(&mut *tx)
+                .await?;
+        for article_id in &piece {
+            index(&mut tx, *article_id).await?;
+        }
+        Ok(match piece.last() {
+            Some(last) if piece.len() == AT_ONCE => Backfill::More(Resume::at(last)),
+            _ => Backfill::Done,
+        })
+    }
+
+    /// Merges a little; SQLite counts fewer than two changes once nothing is left to merge.
+    async fn upkeep(&self, mut tx: Tx) -> HandlerResult<Upkeep> {
+        let before = total_changes(&mut tx).await?;
+        sqlx::query("insert into article_search (article_search, rank) values ('merge', ?1)")
+            .bind(MERGED_PAGES)
+            .execute(&mut *tx)
+            .await?;
+        let merged = total_changes(&mut tx).await? - before;
+        Ok(if merged < 2 { Upkeep::Done } else { Upkeep::More })
+    }
+}
+
+/// Takes out what the index holds of an article, then puts in what the article is now: nothing, if it is gone.
+async fn index(tx: &mut SqliteConnection, article_id: i64) -> sqlx::Result<()> {
+    sqlx::query("delete from article_search where rowid = ?1")
+        .bind(article_id)
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "insert into article_search (rowid, title, body)
+         select id, title, body from articles where id = ?1",
+    )
+    .bind(article_id)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn total_changes(tx: &mut SqliteConnection) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select total_changes()").fetch_one(tx).await
+}
+
+/// An article that has every word that was asked for.
+#[derive(Debug, Serialize)]
+pub(crate) struct Found {
+    pub(crate) id: i64,
+    pub(crate) title: String,
+    pub(crate) author: String,
+    /// HTML: a piece of the text, escaped, each hit in a `<mark>`.
+    pub(crate) snippet: String,
+}
+
+/// The live articles that have every word of `question`: the best first, then the newest.
+pub(crate) async fn find(app: &App, question: &str, limit: u32) -> Result<Vec<Found>, Problem> {
+    if question.chars().count() > QUESTION_LENGTH_MAX {
+        let sentence = format!("a search has at most {QUESTION_LENGTH_MAX} characters");
+        return Err(Problem::invalid(sentence));
+    }
+    let Some(pattern) = pattern(question) else { return Ok(Vec::new()) };
+    // The snippet is asked for outside, or it would be made for every hit before the best are taken.
+    let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
+        "with best as materialized (
+             select articles.id, articles.title, author_id, article_search.rank as place
+             from article_search join articles on articles.id = article_search.rowid
+             where article_search match ?1
+             order by article_search.rank, articles.id desc limit ?2)
+         select best.id, best.title, name,
+             (select snippet(article_search, 1, char(2), char(3), '…', 28) from article_search
+              where article_search match ?1 and rowid = best.id)
+         from best join authors on authors.id = best.author_id
+         order by place, best.id desc",
+    )
+    .bind(pattern)
+    .bind(limit.min(FOUND_MAX))
+    .fetch_all(&app.db)
+    .await?;
+    let found = rows.into_iter().map(|(id, title, author, snippet)| Found {
+        id,
+        title,
+        author,
+        snippet: marked(&snippet),
+    });
+    Ok(found.collect())
+}
+
+/// FTS5's way to say "all of these words": each one quoted, so that nothing in it is an operator.
+fn pattern(question: &str) -> Option<String> {
+    let words: BTreeSet<&str> = question
+        .split(|character: char| !is_part_of_word(character))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"")).collect();
+    (!quoted.is_empty()).then(|| quoted.join(" "))
+}
+
+/// False for what certainly stands between words; beyond that the index's tokenizer decides, and a piece of several words is a phrase.
+fn is_part_of_word(character: char) -> bool {
+    let between = character.is_ascii()
+        || character.is_whitespace()
+        || matches!(character, '\u{80}'..='\u{bf}' | '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{303f}');
+    character.is_alphanumeric() || !between
+}
+
+/// Escapes first, then marks: what an author wrote never becomes an element.
+fn marked(snippet: &str) -> String {
+    let mut html = String::with_capacity(snippet.len() + 64);
+    let mut open = false;
+    for character in snippet.chars() {
+        match character {
+            MARK_BEGINS if !open => {
+                html.push_str("<mark>");
+                open = true;
+            }
+            MARK_ENDS if open => {
+                html.push_str("</mark>");
+                open = false;
+            }
+            '<' | '>' | '&' | '"' | '\'' => {
+                let _ = write!(html, "&#{};", u32::from(character));
+            }
+            _ => html.push(character),
+        }
+    }
+    if open {
+        html.push_str("</mark>");
+    }
+    html
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_and_quotes_are_ordinary_characters() {
+        let check = |question, expected: Option<&str>| {
+            assert_eq!(pattern(question).as_deref(), expected, "{question:?}");
+        };
+        check("", None);
+        check("\" * ^ ( ) - + :", None);
+        check("NEAR(one two)", Some("\"NEAR\" \"one\" \"two\""));
+        check("title:one OR -two*", Some("\"OR\" \"one\" \"title\" \"two\""));
+        check("don\"t", Some("\"don\" \"t\""));
+        check("one one\u{a0}one", Some("\"one\""));
+        check("Übung\u{0}naïve—«x»", Some("\"naïve\" \"x\" \"Übung\""));
+    }
+
+    #[test]
+    fn an_excerpt_is_escaped_before_it_is_marked() {
+        let check = |snippet, expected| assert_eq!(marked(snippet), expected);
+        check("a \u{2}b\u{3} c", "a <mark>b</mark> c");
+        check("<b>\u{2}x\u{3}&", "&#60;b&#62;<mark>x</mark>&#38;");
+        check("\u{3}\u{2}\u{2}x", "<mark>x</mark>");
+    }
+}

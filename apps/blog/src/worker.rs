@@ -1,0 +1,53 @@
+//! One worker, alone in its process.
+
+use std::path::Path;
+use std::time::Duration;
+
+use consign::sqlite::Consign;
+use consign::stream;
+
+use crate::config::WorkerName;
+use crate::search::{AT_ONCE, Search};
+use crate::stop::Stop;
+use crate::{BoxError, counter, db, supervised};
+
+/// A supervised worker has to be gone within 5 s of its supervisor's end.
+const DRAINED_WITHIN: Duration = Duration::from_secs(4);
+
+/// Runs the worker until it is asked to stop; then finishes what it is at.
+pub(crate) async fn run(
+    name: WorkerName,
+    data: &Path,
+    is_supervised: bool,
+    stop: Stop,
+) -> Result<(), BoxError> {
+    if is_supervised {
+        supervised::begin(&stop);
+    }
+    let running = tokio::select! {
+        running = start(name, data) => running?,
+        () = stop.asked() => return Ok(()),
+    };
+    tracing::info!("worker {} started", name.as_str());
+    stop.asked().await;
+    let drained = tokio::time::timeout(DRAINED_WITHIN, running.shutdown()).await;
+    drained.unwrap_or_else(|_| {
+        // What is not committed is done again by whoever comes next.
+        tracing::warn!("worker {} did not drain in time", name.as_str());
+        Ok(())
+    })?;
+    Ok(())
+}
+
+async fn start(name: WorkerName, data: &Path) -> Result<consign::Running, BoxError> {
+    let pool = db::open(data).await?;
+    let consign = Consign::open(&pool).await?;
+    let workers = consign.workers();
+    let running = match name {
+        WorkerName::Counter => workers.subscribe(stream(name.as_str(), counter::counts())).start(),
+        WorkerName::Search => {
+            workers.subscribe(stream(name.as_str(), Search).batch_max(AT_ONCE)).start()
+        }
+    };
+    Ok(running.await?)
+}
