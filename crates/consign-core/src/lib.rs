@@ -6,6 +6,7 @@
 //! `consign`; this crate is for those who write a ledger or a driver.
 
 mod clock;
+mod derived;
 mod driver;
 mod envelope;
 mod error;
@@ -43,5 +44,5 @@ pub use tx::{Kept, Lent, Tx};
 /// What the derive macro writes calls to; not API.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::message::private::*;
+    pub use crate::derived::*;
 }

@@ -55,10 +55,11 @@ pub trait Projection<Tx: Outbox>: Send + Sync + 'static {
     /// Tidies the read model in transactions of its own, such as the merges of a search index.
     ///
     /// Called after batches, and again until it answers [`Upkeep::Done`]. Each call should last a
-    /// millisecond or two, since requests wait meanwhile. The default does nothing.
+    /// millisecond or two, since requests wait meanwhile. The default says that there is nothing to
+    /// tidy, and is not asked again.
     fn upkeep(&self, tx: Tx) -> impl Future<Output = HandlerResult<Upkeep>> + Send {
         drop(tx);
-        async { Ok(Upkeep::Done) }
+        async { Ok(Upkeep::None) }
     }
 
     /// What `Sum` has instead of `backfill`: it reads in a snapshot, which holds no write lock, and
@@ -116,6 +117,8 @@ pub enum Backfill {
 /// Whether an upkeep has more to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upkeep {
+    /// There never is any.
+    None,
     /// Nothing, until more batches were applied.
     Done,
     /// Call again, in another transaction.

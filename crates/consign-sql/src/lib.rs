@@ -1,1 +1,31 @@
-//! To come.
+//! The log, its readers and the ledger of `consign`, in the application's own SQLite database.
+//!
+//! The only crate with SQL. Applications use the facade `consign`.
+
+mod connection;
+mod cursor;
+mod error;
+mod handle;
+mod ledger;
+mod line;
+mod liveness;
+mod migrate;
+mod owner;
+mod publish;
+mod receive;
+mod sqlite;
+mod status;
+mod subscription;
+mod sum;
+mod topics;
+mod transaction;
+mod watch;
+mod writer;
+
+pub use handle::{Log, NewTopic};
+pub use ledger::SqlLedger;
+pub use receive::LogReader;
+pub use status::{SubscriptionStatus, subscriptions};
+pub use sum::{Sum, SumInto, Value};
+pub use transaction::Transaction;
+pub use writer::WorkerTransaction;

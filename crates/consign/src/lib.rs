@@ -1,1 +1,39 @@
-//! To come.
+#![doc = "*What does not need to be done in real time shouldn't be done in real time.*"]
+//!
+//! A request handler writes its row and **publishes** a message in the same transaction, answers at
+//! once, and workers apply the message's effects afterwards, each exactly once. The application's
+//! own database is the first broker: there is no server to install.
+//!
+//! * [`sqlite::Consign`] is the one handle: it begins transactions, publishes, starts workers.
+//! * [`derive@Message`] makes a struct, or an enum of structs, a message.
+//! * [`Projection`] keeps a read model; [`Sum`] is the commonest one, without SQL.
+//! * [`stream`] subscribes a projection under a name.
+
+mod builder;
+mod consign;
+mod workers;
+
+pub use consign_core::{
+    Backfill, Batch, Changes, Delivery, Error, Event, HandlerResult, Key, Kind, Message, MessageId,
+    Offset, Outbox, Partition, Projection, Publish, Published, Receipt, Result, Resume, Tx, Upkeep,
+    Verdict,
+};
+pub use consign_macros::Message;
+pub use consign_sql::{SubscriptionStatus, Sum, SumInto, Value};
+pub use consign_worker::{Running, Stream, stream};
+
+pub use self::builder::{Builder, Topic, topic};
+pub use self::workers::{NothingSubscribed, Workers};
+
+/// The names of SQLite: `use consign::sqlite::{Consign, Tx};`.
+pub mod sqlite {
+    pub use crate::consign::Consign;
+    pub use consign_sql::Transaction;
+
+    /// The worker's transaction, lent to a projection; derefs to sqlx's connection.
+    pub type Tx = crate::Tx<sqlx::SqliteConnection>;
+}
+
+/// What the derive macro writes calls to; not API.
+#[doc(hidden)]
+pub use consign_core::__private;

@@ -1,0 +1,265 @@
+//! Cursors and owners in the application's database, as core's `Ledger`.
+
+use crate::connection::Role;
+use crate::error;
+use crate::handle::Log;
+use crate::liveness::{self, Alive, Others};
+use crate::publish::micros;
+use crate::sqlite::thread::in_one_hop;
+use crate::subscription::{self, Found};
+use crate::topics::TopicRow;
+use crate::writer::WorkerTransaction;
+use crate::{cursor, owner};
+use consign_core::{
+    Advance, Advanced, Error, Ledger, Members, NewSubscription, Offset, Owned, Partition, Progress,
+    Result, SubscriptionId, WorkerId,
+};
+use rusqlite::Connection;
+use sqlx::SqliteConnection;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::Mutex as AsyncMutex;
+use uuid::Uuid;
+
+/// One worker process.
+#[derive(Debug)]
+pub struct SqlLedger {
+    log: Log,
+    topics: Mutex<HashMap<SubscriptionId, TopicRow>>,
+    me: Mutex<Option<Me>>,
+    others: Mutex<Others>,
+    reads: AsyncMutex<Option<SqliteConnection>>,
+}
+
+#[derive(Debug)]
+struct Me {
+    id: WorkerId,
+    /// Held for as long as this identity lasts.
+    _alive: Alive,
+}
+
+impl SqlLedger {
+    /// Stands for this process; it joins later.
+    pub fn new(log: Log) -> Self {
+        let (topics, me, others) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { log, topics, me, others, reads: AsyncMutex::default() }
+    }
+
+    fn topic(&self, of: SubscriptionId) -> TopicRow {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        *topics.get(&of).expect("`subscribe` answered this id")
+    }
+
+    fn me(&self) -> Result<WorkerId> {
+        let me = self.me.lock().unwrap_or_else(PoisonError::into_inner);
+        me.as_ref().map(|me| me.id).ok_or_else(|| {
+            Error::new("not-joined", "this worker process has not joined, or has left")
+        })
+    }
+
+    fn now(&self) -> i64 {
+        micros(self.log.clock().now())
+    }
+
+    /// A short transaction of our own statements, in a turn of its own.
+    async fn write<T: Send>(
+        &self,
+        doing: &str,
+        statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    ) -> Result<T> {
+        let mut tx = self.log.writers().begin().await?;
+        match in_one_hop(&mut tx, doing, statements).await {
+            Ok(answer) => tx.commit().await.map(|()| answer),
+            Err(error) => {
+                tx.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn read<T: Send>(
+        &self,
+        doing: &str,
+        statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    ) -> Result<T> {
+        let mut reads = self.reads.lock().await;
+        if reads.is_none() {
+            *reads = Some(self.log.connections().open(Role::Reads).await?);
+        }
+        let answer = in_one_hop(reads.as_mut().expect("opened above"), doing, statements).await;
+        if answer.is_err() {
+            *reads = None;
+        }
+        answer
+    }
+
+    /// Buries those whose lock is free.
+    async fn bury_dead(&self, members: &mut Members, me: WorkerId) -> Result {
+        let others = members.workers.iter().copied().filter(|worker| *worker != me);
+        let others = others.collect::<Vec<_>>();
+        let path = self.log.path();
+        let dead = {
+            let mut locks = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.dead(path, &others)
+        };
+        if dead.is_empty() {
+            return Ok(());
+        }
+        self.write("take note of dead workers", |db| owner::bury(db, &dead)).await?;
+        for worker in &dead {
+            tracing::info!(worker = %worker.0, "a worker has died; its partitions are taken over");
+            liveness::remove(path, *worker);
+        }
+        members.workers.retain(|worker| !dead.contains(worker));
+        let is_dead = |owner: &WorkerId| dead.contains(owner);
+        for member in &mut members.partitions {
+            member.owner = member.owner.filter(|owner| !is_dead(owner));
+        }
+        Ok(())
+    }
+}
+
+impl Ledger for SqlLedger {
+    type Connection = SqliteConnection;
+    type Transaction = WorkerTransaction;
+
+    async fn subscribe(&self, new: &NewSubscription) -> Result<SubscriptionId> {
+        let topic = self.log.topic(&new.topic).await?;
+        let find = |db: &Connection| subscription::find_or_create(db, new, topic);
+        match self.write("subscribe", find).await? {
+            Found::Ready(id) => {
+                let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+                topics.insert(id, topic);
+                Ok(id)
+            }
+            Found::OtherTopic(found) => Err(other_topic(new, &found)),
+        }
+    }
+
+    async fn join(&self, subscriptions: &[SubscriptionId]) -> Result<WorkerId> {
+        let id = WorkerId(Uuid::now_v7());
+        let alive = Alive::new(self.log.path(), id)?;
+        let now = self.now();
+        self.write("join", |db| owner::join(db, id, subscriptions, now)).await?;
+        let me = Me { id, _alive: alive };
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(me);
+        Ok(id)
+    }
+
+    async fn heartbeat(&self) -> Result<bool> {
+        let (me, now) = (self.me()?, self.now());
+        self.write("renew the lease", |db| owner::heartbeat(db, me, now)).await
+    }
+
+    async fn leave(&self) -> Result {
+        let Ok(me) = self.me() else { return Ok(()) };
+        let left = self.write("leave", |db| {
+            owner::free_all(db, me)?;
+            owner::bury(db, &[me])
+        });
+        let left = left.await;
+        // Even if nothing could be written: the free lock says that we are gone.
+        *self.me.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        left
+    }
+
+    async fn members(&self, of: SubscriptionId) -> Result<Members> {
+        let (topic, now, me) = (self.topic(of), self.now(), self.me()?);
+        let look = |db: &Connection| owner::members(db, of, topic, now);
+        let mut members = self.read("look at the workers", look).await?;
+        self.bury_dead(&mut members, me).await?;
+        Ok(members)
+    }
+
+    async fn take(&self, of: SubscriptionId, partitions: &[Partition]) -> Result<Vec<Owned>> {
+        let (topic, me, now) = (self.topic(of), self.me()?, self.now());
+        let take = |db: &Connection| owner::take(db, of, topic, partitions, me, now);
+        self.write("take partitions", take).await
+    }
+
+    async fn release(&self, of: SubscriptionId, partitions: &[Partition]) -> Result {
+        let (topic, me) = (self.topic(of), self.me()?);
+        let release = |db: &Connection| owner::release(db, of, topic, partitions, me);
+        self.write("hand partitions over", release).await
+    }
+
+    fn batch_max(&self, of: SubscriptionId) -> usize {
+        self.log.writers().messages(of)
+    }
+
+    async fn begin(&self, _: SubscriptionId) -> Result<WorkerTransaction> {
+        self.log.writers().begin().await
+    }
+
+    async fn advance(
+        &self,
+        tx: &mut WorkerTransaction,
+        moves: &[Advance],
+        kinds: &[String],
+    ) -> Result<Advanced> {
+        let Some(first) = moves.first() else { return Ok(Advanced::All) };
+        let (topic, now) = (self.topic(first.subscription), self.now());
+        let messages = moves.iter().map(|advance| advance.messages).sum::<u64>();
+        tx.takes(first.subscription, usize::try_from(messages).unwrap_or(usize::MAX));
+        let advance = |db: &Connection| cursor::advance(db, topic, moves, kinds, now);
+        in_one_hop(tx, "move the cursor", advance).await
+    }
+
+    async fn commit(&self, tx: WorkerTransaction) -> Result {
+        tx.commit().await
+    }
+
+    async fn rollback(&self, tx: WorkerTransaction) {
+        tx.rollback().await;
+    }
+
+    async fn snapshot(&self) -> Result<WorkerTransaction> {
+        let mut connection = self.log.connections().open(Role::Reads).await?;
+        let begun = sqlx::raw_sql("BEGIN").execute(&mut connection).await;
+        begun.map_err(|source| error::of_sqlx("begin a snapshot", source))?;
+        Ok(WorkerTransaction::reads(connection))
+    }
+
+    async fn ends(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+    ) -> Result<Vec<(Partition, Offset)>> {
+        let topic = self.topic(of);
+        in_one_hop(tx, "find the log's end", |db| {
+            let select = "SELECT number, next_offset FROM consign_partition WHERE topic = ?1";
+            let mut select = db.prepare(select)?;
+            let end = |row: &rusqlite::Row<'_>| {
+                let next: i64 = row.get(1)?;
+                Ok((topic.partition(row.get(0)?), Offset(next.cast_unsigned())))
+            };
+            select.query_map([topic.id], end)?.collect()
+        })
+        .await
+    }
+
+    async fn progress(&self, tx: &mut WorkerTransaction, of: SubscriptionId) -> Result<Progress> {
+        in_one_hop(tx, "look at the subscription", |db| subscription::progress(db, of)).await
+    }
+
+    async fn place(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+        cursors: &[(Partition, Offset)],
+        progress: &Progress,
+    ) -> Result {
+        let (topic, now) = (self.topic(of), self.now());
+        let place = |db: &Connection| subscription::place(db, of, topic, cursors, progress, now);
+        in_one_hop(tx, "place the cursors", place).await
+    }
+}
+
+fn other_topic(new: &NewSubscription, found: &str) -> Error {
+    let (name, topic) = (&new.name, &new.topic);
+    let message = format!(
+        "the subscription {name} reads the topic {found}, not {topic}: give the new one a name of \
+         its own"
+    );
+    Error::new("other-topic", message)
+}

@@ -1,0 +1,137 @@
+//! Worker rows, and which worker owns which partition, under which epoch.
+
+use crate::topics::TopicRow;
+use consign_core::{Epoch, Member, Members, Offset, Owned, Partition, SubscriptionId, WorkerId};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A worker that is merely stopped keeps its partitions for this long.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
+/// Rows of workers that died on a machine that is gone are removed after this.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Writes the row of a worker whose lock is held already.
+pub(crate) fn join(
+    db: &Connection,
+    worker: WorkerId,
+    subscriptions: &[SubscriptionId],
+    now: i64,
+) -> rusqlite::Result<()> {
+    let forget = "DELETE FROM consign_worker WHERE alive_until < ?1";
+    db.execute(forget, [now - micros(FORGOTTEN)])?;
+    let insert = "INSERT INTO consign_worker (id, name, subscriptions, started_at, alive_until)
+                  VALUES (?1, ?2, ?3, ?4, ?5)";
+    let ids = subscriptions.iter().map(|of| of.0).collect::<Vec<_>>();
+    let ids = serde_json::Value::from(ids).to_string();
+    let name = format!("pid {}", std::process::id());
+    db.execute(insert, params![worker.0.as_bytes(), name, ids, now, now + micros(LEASE)])?;
+    Ok(())
+}
+
+/// Renews a lease that has not run out.
+pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<bool> {
+    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 AND alive_until > ?3";
+    let until = now + micros(LEASE);
+    Ok(db.execute(update, params![worker.0.as_bytes(), until, now])? == 1)
+}
+
+/// Removes the rows of workers that left or died: what they own is free.
+pub(crate) fn bury(db: &Connection, workers: &[WorkerId]) -> rusqlite::Result<()> {
+    let mut delete = db.prepare("DELETE FROM consign_worker WHERE id = ?1")?;
+    for worker in workers {
+        delete.execute([worker.0.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Frees all that a leaving worker owns.
+pub(crate) fn free_all(db: &Connection, worker: WorkerId) -> rusqlite::Result<()> {
+    let update = "UPDATE consign_cursor SET owner = NULL WHERE owner = ?1";
+    db.execute(update, [worker.0.as_bytes()])?;
+    Ok(())
+}
+
+/// Living workers of a subscription, and the owners of its partitions.
+pub(crate) fn members(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+    now: i64,
+) -> rusqlite::Result<Members> {
+    let select = "SELECT id FROM consign_worker WHERE alive_until > ?2
+                  AND EXISTS (SELECT 1 FROM json_each(subscriptions) WHERE value = ?1) ORDER BY id";
+    let mut select = db.prepare(select)?;
+    let workers = select.query_map([of.0, now], |row| worker(row.get(0)?))?;
+    let workers = workers.collect::<rusqlite::Result<Vec<_>>>()?;
+    let select = "SELECT partition, owner FROM consign_cursor WHERE subscription = ?1";
+    let mut select = db.prepare(select)?;
+    let partitions = select.query_map([of.0], |row| {
+        let owner = match row.get(1)? {
+            Value::Blob(owner) => Some(worker(owner)?).filter(|owner| workers.contains(owner)),
+            _ => None,
+        };
+        Ok(Member { partition: topic.partition(row.get(0)?), owner })
+    })?;
+    let partitions = partitions.collect::<rusqlite::Result<Vec<_>>>()?;
+    let kinds = crate::subscription::kinds(db, of)?;
+    Ok(Members { workers, partitions, kinds })
+}
+
+fn worker(id: Vec<u8>) -> rusqlite::Result<WorkerId> {
+    let id = Uuid::from_slice(&id).map_err(|source| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(source))
+    })?;
+    Ok(WorkerId(id))
+}
+
+/// Takes what no living worker owns; the epoch grows, so that whoever had it is fenced.
+pub(crate) fn take(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+    partitions: &[Partition],
+    me: WorkerId,
+    now: i64,
+) -> rusqlite::Result<Vec<Owned>> {
+    let update = "UPDATE consign_cursor SET owner = ?3, epoch = epoch + 1, updated_at = ?4
+        WHERE subscription = ?1 AND partition = ?2
+          AND EXISTS (SELECT 1 FROM consign_worker w WHERE w.id = ?3 AND w.alive_until > ?4)
+          AND (owner IS NULL OR owner = ?3 OR NOT EXISTS (
+               SELECT 1 FROM consign_worker w WHERE w.id = owner AND w.alive_until > ?4))
+        RETURNING epoch, next_offset";
+    let mut update = db.prepare(update)?;
+    let mut owned = Vec::new();
+    for partition in partitions.iter().copied() {
+        let given = params![of.0, topic.number(partition), me.0.as_bytes(), now];
+        let taken = update.query_row(given, |row| {
+            let (epoch, cursor): (i64, i64) = (row.get(0)?, row.get(1)?);
+            let (epoch, cursor) = (Epoch(epoch.cast_unsigned()), Offset(cursor.cast_unsigned()));
+            Ok(Owned { partition, epoch, cursor })
+        });
+        owned.extend(taken.optional()?);
+    }
+    Ok(owned)
+}
+
+/// Hands partitions over.
+pub(crate) fn release(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+    partitions: &[Partition],
+    me: WorkerId,
+) -> rusqlite::Result<()> {
+    let update = "UPDATE consign_cursor SET owner = NULL
+                  WHERE subscription = ?1 AND partition = ?2 AND owner = ?3";
+    let mut update = db.prepare(update)?;
+    for partition in partitions.iter().copied() {
+        update.execute(params![of.0, topic.number(partition), me.0.as_bytes()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! Pages of the log, of all partitions of a subscription in one hop.
+
+use crate::connection::Role;
+use crate::handle::Log;
+use crate::publish::OFFSET_BITS;
+use crate::sqlite::thread::in_one_long_hop;
+use crate::topics::TopicRow;
+use bytes::Bytes;
+use consign_core::{
+    Changes, Driver, Envelope, Key, MessageId, Offset, Page, PageRequest, Reader, Result, Topic,
+};
+use rusqlite::{Connection, Row, params};
+use sqlx::SqliteConnection;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use uuid::Uuid;
+
+const PAGE: &str = "SELECT position, id, kind, version, key, headers, payload, published_at
+    FROM consign_log WHERE position >= ?1 AND position < ?2 ORDER BY position LIMIT ?3";
+
+/// Reads one topic of the log.
+#[derive(Debug)]
+pub struct LogReader {
+    log: Log,
+    topic: TopicRow,
+    /// Opened when it is needed, and again after an error.
+    connection: Option<SqliteConnection>,
+    /// Kinds met so far, so that a message's kind costs no allocation.
+    kinds: Vec<Arc<str>>,
+}
+
+impl Driver for Log {
+    type Reader = LogReader;
+
+    async fn reader(&self, topic: &Topic) -> Result<LogReader> {
+        let topic = self.topic(topic).await?;
+        Ok(LogReader { log: self.clone(), topic, connection: None, kinds: Vec::new() })
+    }
+
+    fn changes(&self) -> Changes {
+        Self::changes(self)
+    }
+}
+
+impl Reader for LogReader {
+    async fn read(&mut self, requests: &[PageRequest]) -> Result<Vec<Page>> {
+        if self.connection.is_none() {
+            self.connection = Some(self.log.connections().open(Role::Reads).await?);
+        }
+        let (topic, kinds) = (self.topic, &mut self.kinds);
+        let connection = self.connection.as_mut().expect("opened above");
+        let read =
+            in_one_long_hop(connection, "read the log", |db| pages(db, topic, requests, kinds));
+        let read = read.await;
+        if read.is_err() {
+            self.connection = None;
+        }
+        read
+    }
+}
+
+fn pages(
+    db: &Connection,
+    topic: TopicRow,
+    requests: &[PageRequest],
+    kinds: &mut Vec<Arc<str>>,
+) -> rusqlite::Result<Vec<Page>> {
+    let mut select = db.prepare(PAGE)?;
+    let read = |request: &PageRequest| {
+        let number = topic.number(request.partition);
+        let first = number << OFFSET_BITS | request.from.0.cast_signed();
+        let end = (number + 1) << OFFSET_BITS;
+        let limit = i64::try_from(request.messages_max).unwrap_or(i64::MAX);
+        page(select.query(params![first, end, limit])?, request, kinds)
+    };
+    requests.iter().map(read).collect()
+}
+
+fn page(
+    mut rows: rusqlite::Rows<'_>,
+    request: &PageRequest,
+    kinds: &mut Vec<Arc<str>>,
+) -> rusqlite::Result<Page> {
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let (offset, envelope) = message(row, kinds)?;
+        bytes += envelope.payload.len();
+        messages.push((offset, envelope));
+        if bytes >= request.bytes_max {
+            return Ok(Page { messages, more: true });
+        }
+    }
+    let more = messages.len() == request.messages_max;
+    Ok(Page { messages, more })
+}
+
+fn message(row: &Row<'_>, kinds: &mut Vec<Arc<str>>) -> rusqlite::Result<(Offset, Envelope)> {
+    let position: i64 = row.get(0)?;
+    let offset = Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned());
+    let envelope = Envelope {
+        id: MessageId(Uuid::from_slice(row.get_ref(1)?.as_blob()?).unwrap_or_default()),
+        kind: kind(row.get_ref(2)?.as_str()?, kinds),
+        version: row.get(3)?,
+        key: row.get_ref(4)?.as_blob_or_null()?.map(key).transpose()?,
+        headers: row.get_ref(5)?.as_blob_or_null()?.map(Bytes::copy_from_slice).unwrap_or_default(),
+        payload: Bytes::copy_from_slice(row.get_ref(6)?.as_blob()?),
+        published_at: UNIX_EPOCH + Duration::from_micros(row.get::<_, i64>(7)?.unsigned_abs()),
+    };
+    Ok((offset, envelope))
+}
+
+fn key(bytes: &[u8]) -> rusqlite::Result<Key> {
+    Key::new(Bytes::copy_from_slice(bytes)).map_err(|source| {
+        rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, Box::new(source))
+    })
+}
+
+fn kind(name: &str, kinds: &mut Vec<Arc<str>>) -> Arc<str> {
+    if let Some(known) = kinds.iter().find(|known| &***known == name) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = name.into();
+    kinds.push(Arc::clone(&new));
+    new
+}

@@ -1,0 +1,8 @@
+//! What only SQLite needs: who waits for its one write lock, checkpoints, hooks, its thread.
+
+pub(crate) mod checkpoint;
+pub(crate) mod commit_hook;
+pub(crate) mod gate;
+pub(crate) mod pace;
+pub(crate) mod thread;
+pub(crate) mod version;

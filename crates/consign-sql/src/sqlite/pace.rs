@@ -1,0 +1,101 @@
+//! How much a worker takes in one transaction, and how long it rests afterwards.
+
+use std::time::Duration;
+
+/// How long a transaction may hold the write lock, at least.
+const HOLD_MIN: Duration = Duration::from_millis(1);
+/// A worker may hold the lock for as long as a sync takes here, but not for longer than this.
+const HOLD_MAX: Duration = Duration::from_micros(2_500);
+/// A rest is so many times as long as the hold.
+const REST: f64 = 2.0;
+/// The first batch of a subscription.
+const MESSAGES_FIRST: usize = 250;
+/// The largest batch: what a page of every partition holds.
+const MESSAGES_MAX: usize = 8_000;
+/// Pages that are not yet copied before a checkpoint: where syncs are cheap requests feel its
+/// writes, where they are dear its two syncs are shared by more.
+const PASSIVE_PAGES: (i64, i64) = (250, 2_000);
+
+/// The batch size of one subscription, by the clock.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    messages: usize,
+    last: Duration,
+}
+
+/// What one disk and machine cost, learnt by all transactions of a process.
+#[derive(Debug)]
+pub(crate) struct Costs {
+    sync: Duration,
+    commit: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { messages: MESSAGES_FIRST, last: Duration::MAX }
+    }
+}
+
+impl Pace {
+    /// Messages that the next transaction should take.
+    pub(crate) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// Learns from a transaction of `messages` that held the lock for `held`.
+    pub(crate) fn committed(&mut self, messages: usize, held: Duration, target: Duration) {
+        // The first commit after a restart of the WAL syncs its header: one long hold is no reason
+        // for smaller batches, two are.
+        let typical = std::mem::replace(&mut self.last, held).min(held);
+        let factor = target.as_secs_f64() / typical.as_secs_f64().max(1e-6);
+        let factor = factor.clamp(0.5, 1.25);
+        if messages >= self.messages || factor < 1.0 {
+            self.messages = scaled(messages, factor).clamp(1, MESSAGES_MAX);
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count of messages is small and positive"
+)]
+fn scaled(messages: usize, factor: f64) -> usize {
+    (messages as f64 * factor).ceil() as usize
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { sync: HOLD_MIN, commit: Duration::from_secs(1) }
+    }
+}
+
+impl Costs {
+    /// Learns what a sync costs.
+    pub(crate) fn synced(&mut self, took: Duration) {
+        self.sync = (self.sync * 7 + took.min(HOLD_MAX)) / 8;
+    }
+
+    /// Learns what a COMMIT costs: the least of them is what even an empty batch costs.
+    pub(crate) fn committed(&mut self, took: Duration) {
+        self.commit = self.commit.mul_f64(1.02).min(took);
+    }
+
+    /// How long a transaction may hold the lock: as long as a sync; where each commit syncs, twice
+    /// as long as that, or nothing would get done.
+    pub(crate) fn hold(&self) -> Duration {
+        HOLD_MIN.max(self.sync).max(self.commit * 2)
+    }
+
+    /// How long to rest after a transaction that held the lock for `held`.
+    pub(crate) fn rest(&self, held: Duration) -> Duration {
+        held.min(self.hold() * 4).mul_f64(REST)
+    }
+
+    /// After so many pages that are not yet copied a checkpoint is due.
+    pub(crate) fn passive_pages(&self) -> i64 {
+        let sync = i64::try_from(self.sync.as_micros()).unwrap_or(i64::MAX / 4);
+        (sync * 4 / 5).clamp(PASSIVE_PAGES.0, PASSIVE_PAGES.1)
+    }
+}

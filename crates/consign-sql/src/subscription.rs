@@ -1,0 +1,132 @@
+//! The rows of subscriptions: their topic, the kinds they ever named, how far they have come.
+
+use crate::topics::TopicRow;
+use consign_core::{NewSubscription, Offset, Partition, Progress, Resume, SubscriptionId};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeSet;
+
+/// What a start finds.
+pub(crate) enum Found {
+    Ready(SubscriptionId),
+    /// It reads another topic, of this name.
+    OtherTopic(String),
+}
+
+/// Finds or creates a subscription and adds the kinds it names, under the write lock.
+pub(crate) fn find_or_create(
+    db: &Connection,
+    new: &NewSubscription,
+    topic: TopicRow,
+) -> rusqlite::Result<Found> {
+    let named = new.kinds.iter().map(|kind| kind.name.to_owned()).collect::<BTreeSet<_>>();
+    let select = "SELECT s.id, s.topic, s.kinds, t.name FROM consign_subscription s
+                  JOIN consign_topic t ON t.id = s.topic WHERE s.name = ?1";
+    let found = db.query_row(select, [new.name.as_str()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+    });
+    let Some((id, its_topic, kinds, topic_name)) = found.optional()? else {
+        return create(db, new, topic, named);
+    };
+    let its_topic: i64 = its_topic;
+    if its_topic != topic.id {
+        return Ok(Found::OtherTopic(topic_name));
+    }
+    add_kinds(db, id, parse(&kinds), named)?;
+    Ok(Found::Ready(SubscriptionId(id)))
+}
+
+fn create(
+    db: &Connection,
+    new: &NewSubscription,
+    topic: TopicRow,
+    named: BTreeSet<String>,
+) -> rusqlite::Result<Found> {
+    let insert = "INSERT INTO consign_subscription (name, topic, kinds, state)
+                  VALUES (?1, ?2, ?3, 'new')";
+    let kinds = text(named.into_iter().collect());
+    db.execute(insert, params![new.name.as_str(), topic.id, kinds])?;
+    Ok(Found::Ready(SubscriptionId(db.last_insert_rowid())))
+}
+
+fn add_kinds(
+    db: &Connection,
+    id: i64,
+    before: Vec<String>,
+    named: BTreeSet<String>,
+) -> rusqlite::Result<()> {
+    let known = before.len();
+    let union = named.into_iter().chain(before).collect::<BTreeSet<_>>();
+    if union.len() > known {
+        let update = "UPDATE consign_subscription SET kinds = ?2 WHERE id = ?1";
+        db.execute(update, params![id, text(union.into_iter().collect())])?;
+    }
+    Ok(())
+}
+
+fn text(kinds: Vec<String>) -> String {
+    serde_json::Value::from(kinds).to_string()
+}
+
+fn parse(kinds: &str) -> Vec<String> {
+    serde_json::from_str(kinds).unwrap_or_default()
+}
+
+/// The kinds on a subscription's row.
+pub(crate) fn kinds(db: &Connection, of: SubscriptionId) -> rusqlite::Result<Vec<String>> {
+    let select = "SELECT kinds FROM consign_subscription WHERE id = ?1";
+    db.query_row(select, [of.0], |row| Ok(parse(row.get_ref(0)?.as_str()?)))
+}
+
+/// How far it has come.
+pub(crate) fn progress(db: &Connection, of: SubscriptionId) -> rusqlite::Result<Progress> {
+    let select = "SELECT state, resume FROM consign_subscription WHERE id = ?1";
+    db.query_row(select, [of.0], |row| {
+        let resume: Option<String> = row.get(1)?;
+        Ok(match row.get_ref(0)?.as_str()? {
+            "new" => Progress::New,
+            "backfilling" => Progress::Backfilling(Resume::at(resume.unwrap_or_default())),
+            _ => Progress::Running,
+        })
+    })
+}
+
+/// Stores how far it has come; the first time it places the cursors, too.
+pub(crate) fn place(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+    cursors: &[(Partition, Offset)],
+    to: &Progress,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let (state, resume) = match to {
+        Progress::New => ("new", None),
+        Progress::Backfilling(resume) => ("backfilling", Some(resume.as_str())),
+        Progress::Running => ("running", None),
+    };
+    if progress(db, of)? == Progress::New {
+        place_cursors(db, of, topic, cursors, now)?;
+    }
+    let update = "UPDATE consign_subscription SET state = ?2, resume = ?3 WHERE id = ?1";
+    db.execute(update, params![of.0, state, resume])?;
+    Ok(())
+}
+
+fn place_cursors(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+    cursors: &[(Partition, Offset)],
+    now: i64,
+) -> rusqlite::Result<()> {
+    let insert = "INSERT INTO consign_cursor
+                  (subscription, partition, next_offset, passed, updated_at)
+                  VALUES (?1, ?2, ?3, ?3, ?4)";
+    let mut insert = db.prepare(insert)?;
+    for partition in (0..topic.partitions).map(Partition) {
+        let placed = cursors.iter().find(|(of, _)| *of == partition);
+        let next = placed.map_or(0, |(_, offset)| offset.0.cast_signed());
+        insert.execute(params![of.0, topic.number(partition), next, now])?;
+    }
+    Ok(())
+}

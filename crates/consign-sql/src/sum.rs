@@ -1,0 +1,193 @@
+//! The commonest projection, without SQL: adds numbers up per key.
+
+use crate::sqlite::thread::{in_one_hop, in_one_long_hop};
+use consign_core::{Batch, Error, HandlerResult, Load, Message, Projection, Result, Tx};
+use rusqlite::ToSql;
+use rusqlite::types::ToSqlOutput;
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+/// Adds numbers up per key, in a table of the application: a projection without SQL.
+///
+/// A batch becomes one upsert a key, however many messages it has.
+///
+/// # Guarantee
+/// Each message is added exactly once, and with [`Sum::backfill`] each row that was there before,
+/// too.
+pub struct Sum<E = (), F = ()> {
+    table: SumInto,
+    by: F,
+    backfill: Option<&'static str>,
+    event: PhantomData<fn(E)>,
+}
+
+/// Where a [`Sum`] is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct SumInto {
+    table: &'static str,
+    key: &'static str,
+    value: &'static str,
+}
+
+impl Sum {
+    /// Names the table, its unique key column, and the column that is added to.
+    ///
+    /// The table is the application's: looked at when the workers start, never created. Names are
+    /// SQL identifiers and are written into statements as they are.
+    pub fn into(table: &'static str, key: &'static str, value: &'static str) -> SumInto {
+        SumInto { table, key, value }
+    }
+}
+
+impl SumInto {
+    /// Says which row a message changes, and by how much.
+    pub fn by<E, K, F>(self, by: F) -> Sum<E, F>
+    where
+        E: Message,
+        K: Into<Value>,
+        F: Fn(&E) -> (K, i64) + Send + Sync + 'static,
+    {
+        Sum { table: self, by, backfill: None, event: PhantomData }
+    }
+
+    fn upsert(&self) -> String {
+        let Self { table, key, value } = self;
+        format!(
+            "insert into {table} ({key}, {value}) values (?1, ?2) \
+             on conflict ({key}) do update set {value} = {value} + excluded.{value}"
+        )
+    }
+
+    /// The table as it must be, for who has not made it.
+    fn ddl(&self) -> String {
+        let Self { table, key, value } = self;
+        format!("create table {table} ({key} integer primary key, {value} integer not null) strict")
+    }
+}
+
+impl<E, F> Sum<E, F> {
+    /// Counts what exists already: `select` answers key and value.
+    ///
+    /// It runs in a snapshot that holds no write lock, and the messages published after that
+    /// snapshot are added: each row counts once.
+    #[must_use]
+    pub fn backfill(self, select: &'static str) -> Self {
+        Self { backfill: Some(select), ..self }
+    }
+}
+
+impl<E, F> fmt::Debug for Sum<E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sum").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// A key of a [`Sum`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// An integer column.
+    Int(i64),
+    /// A text column.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(key: i64) -> Self {
+        Self::Int(key)
+    }
+}
+
+impl From<String> for Value {
+    fn from(key: String) -> Self {
+        Self::Text(key)
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            Self::Int(key) => key.to_sql(),
+            Self::Text(key) => key.to_sql(),
+        }
+    }
+}
+
+/// In the order of the keys: the upserts walk the table once.
+type Changes = BTreeMap<Value, i64>;
+
+impl<E, K, F> Projection<Tx<SqliteConnection>> for Sum<E, F>
+where
+    E: Message,
+    K: Into<Value>,
+    F: Fn(&E) -> (K, i64) + Send + Sync + 'static,
+{
+    type Event = E;
+
+    async fn apply(&self, batch: Batch<E>, mut tx: Tx<SqliteConnection>) -> HandlerResult {
+        let mut changes = Changes::new();
+        for event in &batch {
+            let (key, change) = (self.by)(event);
+            *changes.entry(key.into()).or_default() += change;
+        }
+        Ok(add(self.table, changes, &mut tx).await?)
+    }
+
+    async fn reset(&self, mut tx: Tx<SqliteConnection>) -> HandlerResult {
+        let delete = format!("delete from {}", self.table.table);
+        Ok(in_one_long_hop(&mut tx, "empty a sum", |db| db.execute(&delete, [])).await.map(drop)?)
+    }
+
+    async fn load(
+        &self,
+        mut snapshot: Tx<SqliteConnection>,
+    ) -> HandlerResult<Option<Load<Tx<SqliteConnection>>>> {
+        let Some(select) = self.backfill else { return Ok(None) };
+        let changes = select_all(select, &mut snapshot).await?;
+        let table = self.table;
+        Ok(Some(Load::new(move |mut tx: Tx<SqliteConnection>| async move {
+            Ok(add(table, changes, &mut tx).await?)
+        })))
+    }
+
+    async fn check(&self, mut snapshot: Tx<SqliteConnection>) -> Result {
+        let upsert = self.table.upsert();
+        let prepared = in_one_hop(&mut snapshot, "look at the table of a sum", |db| {
+            db.prepare(&upsert).map(drop)
+        });
+        prepared.await.map_err(|source| {
+            let SumInto { table, key, value } = self.table;
+            let message = format!(
+                "a sum into {table} needs a table with a column {value} and a unique key {key}; \
+                 make it before the workers start: {}",
+                self.table.ddl()
+            );
+            Error::new("sum-table", message).caused_by(source)
+        })
+    }
+}
+
+async fn add(table: SumInto, changes: Changes, tx: &mut SqliteConnection) -> Result {
+    let upsert = table.upsert();
+    in_one_long_hop(tx, "add up", |db| {
+        let mut upsert = db.prepare(&upsert)?;
+        for (key, change) in changes.iter().filter(|(_, change)| **change != 0) {
+            upsert.execute((key, change))?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn select_all(select: &str, snapshot: &mut SqliteConnection) -> Result<Changes> {
+    in_one_long_hop(snapshot, "read what there was before", |db| {
+        let mut select = db.prepare(select)?;
+        let row = |row: &rusqlite::Row<'_>| {
+            let key = row.get(0).map(Value::Int).or_else(|_| row.get(0).map(Value::Text))?;
+            Ok((key, row.get(1)?))
+        };
+        select.query_map([], row)?.collect()
+    })
+    .await
+}

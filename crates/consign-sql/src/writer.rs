@@ -1,0 +1,296 @@
+//! The workers' side of the write lock: one connection a process, one turn after the other.
+
+use crate::connection::{Connections, Role, WriteConnection};
+use crate::error;
+use crate::sqlite::checkpoint::Checkpoints;
+use crate::sqlite::gate::{POLL, Turn, Turns, beside};
+use crate::sqlite::pace::{Costs, Pace};
+use crate::sqlite::thread::blocking;
+use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Result, SubscriptionId};
+use sqlx::SqliteConnection;
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// All workers of a process.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    slot: Arc<Mutex<Slot>>,
+    paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connections: Connections,
+    path: PathBuf,
+    writer: Option<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: WriteConnection,
+    turns: Turns,
+    checkpoints: Checkpoints,
+    wal: File,
+    costs: Costs,
+}
+
+impl Writers {
+    pub(crate) fn new(connections: Connections, path: PathBuf) -> Self {
+        let slot = Arc::new(Mutex::new(Slot { connections, path, writer: None }));
+        Self { slot, paces: Arc::default() }
+    }
+
+    /// Messages that the next transaction of a subscription should take.
+    pub(crate) fn messages(&self, of: SubscriptionId) -> usize {
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.entry(of).or_default().messages()
+    }
+
+    /// Waits for the turn, then for the write lock.
+    pub(crate) async fn begin(&self) -> Result<WorkerTransaction> {
+        let mut slot = Arc::clone(&self.slot).lock_owned().await;
+        let turn = slot.begin().await?;
+        let open = Open { slot, turn, begun: Instant::now() };
+        Ok(WorkerTransaction {
+            tx: Tx::Writes(Some(open)),
+            paces: Arc::clone(&self.paces),
+            fold: None,
+        })
+    }
+}
+
+impl Slot {
+    async fn writer(&mut self) -> Result<&mut Writer> {
+        if self.writer.is_none() {
+            let connection = self.connections.open_writer(Role::Effects).await?;
+            let checkpoints = self.connections.open(Role::Checkpoints).await?;
+            self.writer = Some(Writer {
+                connection,
+                turns: Turns::open(&self.path)?,
+                checkpoints: Checkpoints::new(checkpoints),
+                wal: open_wal(&self.path)?,
+                costs: Costs::default(),
+            });
+        }
+        Ok(self.writer.as_mut().expect("opened above"))
+    }
+
+    async fn begin(&mut self) -> Result<Turn> {
+        let writer = self.writer().await?;
+        let mut turn = writer.turns.take().await;
+        let begun = begin(&mut writer.connection, &mut turn).await;
+        if begun.as_ref().is_err_and(|error| !error.is_busy()) {
+            self.writer = None;
+        }
+        begun.map(|()| turn)
+    }
+}
+
+/// The WAL, to be synced outside the lock. SQLite locks the database and its -shm, never this file,
+/// so that closing it drops nothing.
+fn open_wal(path: &Path) -> Result<File> {
+    let wal = beside(path, "-wal");
+    #[expect(clippy::disallowed_methods, reason = "synced, never read; see above")]
+    let opened = OpenOptions::new().append(true).open(&wal);
+    opened.map_err(|source| error::of_io("open the WAL to sync it", source))
+}
+
+/// Tries for SQLite's lock while no request waits for it.
+async fn begin(connection: &mut WriteConnection, turn: &mut Turn) -> Result {
+    loop {
+        if turn.may_begin() {
+            match connection.begin().await {
+                Ok(()) => return Ok(()),
+                Err(source) if error::is_busy(&source) && !turn.is_too_long() => {}
+                Err(source) => return Err(error::of_sqlx("begin", source)),
+            }
+        }
+        turn.others();
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A transaction of a worker: an effect and the cursor's move, or a look at a snapshot.
+#[derive(Debug)]
+pub struct WorkerTransaction {
+    tx: Tx,
+    paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
+    /// Whose messages it takes, and how many.
+    fold: Option<(SubscriptionId, usize)>,
+}
+
+#[derive(Debug)]
+enum Tx {
+    Writes(Option<Open>),
+    Reads(SqliteConnection),
+}
+
+/// Dropped, it rolls back.
+#[derive(Debug)]
+struct Open {
+    slot: OwnedMutexGuard<Slot>,
+    turn: Turn,
+    begun: Instant,
+}
+
+impl WorkerTransaction {
+    pub(crate) fn reads(connection: SqliteConnection) -> Self {
+        Self { tx: Tx::Reads(connection), paces: Arc::default(), fold: None }
+    }
+
+    /// Says what the transaction takes, so that the next one's size can be learnt.
+    pub(crate) fn takes(&mut self, of: SubscriptionId, messages: usize) {
+        self.fold = Some((of, messages));
+    }
+
+    /// Commits; what follows in the turn goes on without the caller.
+    pub(crate) async fn commit(mut self) -> Result {
+        let Tx::Writes(open) = &mut self.tx else { return Ok(()) };
+        let mut open = open.take().expect("it ends once");
+        let started = Instant::now();
+        let committed = open.writer().connection.commit().await;
+        if let Err(error) = committed {
+            open.replace().await;
+            return Err(error);
+        }
+        let (held, commit) = (open.begun.elapsed(), started.elapsed());
+        self.learn(&mut open, held, commit);
+        tokio::spawn(open.rest(held));
+        Ok(())
+    }
+
+    pub(crate) async fn rollback(mut self) {
+        if let Tx::Writes(open) = &mut self.tx
+            && let Some(open) = open.take()
+        {
+            open.rollback().await;
+        }
+    }
+
+    fn learn(&self, open: &mut Open, held: Duration, commit: Duration) {
+        let costs = &mut open.writer().costs;
+        costs.committed(commit);
+        let Some((of, messages)) = self.fold else { return };
+        let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
+        paces.entry(of).or_default().committed(messages, held, costs.hold());
+    }
+}
+
+impl Open {
+    fn writer(&mut self) -> &mut Writer {
+        self.slot.writer.as_mut().expect("a transaction has its connection until it ends")
+    }
+
+    fn connection(&self) -> &WriteConnection {
+        let writer = self.slot.writer.as_ref();
+        &writer.expect("a transaction has its connection until it ends").connection
+    }
+
+    async fn rollback(mut self) {
+        if self.writer().connection.rollback().await.is_err() {
+            self.replace().await;
+        }
+    }
+
+    /// A connection whose transaction did not end as asked is closed, and the next one is new.
+    async fn replace(&mut self) {
+        if let Some(writer) = self.slot.writer.take() {
+            writer.connection.close().await;
+        }
+    }
+
+    /// Still in the turn, no longer under the lock: copies pages, syncs, and rests for the requests.
+    async fn rest(mut self, held: Duration) {
+        let ended = Instant::now();
+        if let Err(error) = self.checkpoint().await {
+            tracing::warn!(%error, "a checkpoint failed; the next turn tries again");
+        }
+        if !self.turn.may_begin() {
+            self.turn.others();
+        }
+        if self.turn.others_recently() {
+            self.sync();
+            let rest = self.writer().costs.rest(held);
+            tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
+        }
+        let Self { slot, turn, .. } = self;
+        let alone = turn.alone;
+        drop(turn);
+        if !alone {
+            // The next one in the queue has the turn before we stand in it again.
+            tokio::time::sleep(POLL).await;
+        }
+        drop(slot);
+    }
+
+    async fn checkpoint(&mut self) -> Result {
+        let writer = self.slot.writer.as_mut().expect("it committed");
+        let due = writer.costs.passive_pages();
+        let Some(left) = writer.checkpoints.run(due).await? else { return Ok(()) };
+        if !left.wants_restart() {
+            return Ok(());
+        }
+        // What requests committed meanwhile is copied under the write lock; the next writer then
+        // starts the WAL again, unless somebody reads it.
+        begin(&mut writer.connection, &mut self.turn).await?;
+        let copied = writer.checkpoints.passive().await;
+        writer.connection.rollback().await?;
+        copied.map(drop)
+    }
+
+    /// Or the next request's COMMIT has to write our pages out.
+    fn sync(&mut self) {
+        let writer = self.writer();
+        let started = Instant::now();
+        if blocking(|| writer.wal.sync_data()).is_ok() {
+            writer.costs.synced(started.elapsed());
+        }
+    }
+}
+
+impl Drop for WorkerTransaction {
+    fn drop(&mut self) {
+        let Tx::Writes(open) = &mut self.tx else { return };
+        let Some(mut open) = open.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(open.rollback())),
+            // Without a runtime the connection goes, and the transaction with it.
+            Err(_) => open.slot.writer = None,
+        }
+    }
+}
+
+impl Deref for WorkerTransaction {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        match &self.tx {
+            Tx::Writes(open) => &open.as_ref().expect("it has not ended").connection().connection,
+            Tx::Reads(connection) => connection,
+        }
+    }
+}
+
+impl DerefMut for WorkerTransaction {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        match &mut self.tx {
+            Tx::Writes(open) => {
+                &mut open.as_mut().expect("it has not ended").writer().connection.connection
+            }
+            Tx::Reads(connection) => connection,
+        }
+    }
+}
+
+impl Outbox for WorkerTransaction {
+    fn put(&mut self, _: Vec<Draft>) -> BoxFuture<'_, Result<Vec<MessageId>>> {
+        let message = "a projection publishes nothing, since a rebuild may replay what it reads: \
+                       publish in the request, beside the row that the message tells of";
+        Box::pin(async move { Err(Error::new("projection-publishes", message)) })
+    }
+}

@@ -1,0 +1,250 @@
+//! The partitions that this process owns for a subscription, and what has been read of them.
+
+use crate::backoff::Backoff;
+use crate::kinds::Judged;
+use crate::poll::{Judgement, Reading};
+use consign_core::{Advance, Epoch, Event, Offset, Owned, PageRequest, Partition, SubscriptionId};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages that are read ahead for a subscription, over all its partitions: about two batches.
+const READ_AHEAD: usize = 8_000;
+/// Messages of a page, at least and at most.
+const PAGE: (usize, usize) = (50, 1_000);
+/// Bytes of payload of a page.
+const PAGE_BYTES: usize = 1 << 20;
+/// A message that cannot be applied is looked at again after this long, and said again.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// All partitions of one subscription that this process owns.
+#[derive(Debug)]
+pub(crate) struct Assigned<M> {
+    of: SubscriptionId,
+    partitions: BTreeMap<Partition, Part<M>>,
+    readings: u64,
+    /// Where the last batch ended, so that every partition has its turn.
+    after: Option<Partition>,
+}
+
+#[derive(Debug)]
+struct Part<M> {
+    epoch: Epoch,
+    cursor: Offset,
+    buffer: VecDeque<(Offset, Step<M>)>,
+    next_read: Offset,
+    reading: Reading,
+    /// The log has, or may have, more than was read.
+    more: bool,
+    /// What follows is not read before this.
+    not_before: Option<Instant>,
+    /// It failed: it is tried alone, so that it holds nobody else up.
+    failed: Option<Backoff>,
+}
+
+#[derive(Debug)]
+enum Step<M> {
+    Apply(Event<M>),
+    Skip(Arc<str>),
+}
+
+/// Messages for one transaction, and the moves of the cursors over them.
+#[derive(Debug)]
+pub(crate) struct Taken<M> {
+    pub(crate) events: Vec<Event<M>>,
+    pub(crate) moves: Vec<Advance>,
+}
+
+impl<M> Assigned<M> {
+    pub(crate) fn new(of: SubscriptionId) -> Self {
+        Self { of, partitions: BTreeMap::new(), readings: 0, after: None }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    pub(crate) fn partitions(&self) -> impl DoubleEndedIterator<Item = Partition> + '_ {
+        self.partitions.keys().copied()
+    }
+
+    pub(crate) fn add(&mut self, Owned { partition, epoch, cursor }: Owned) {
+        let reading = self.next_reading();
+        let part = Part {
+            epoch,
+            cursor,
+            buffer: VecDeque::new(),
+            next_read: cursor,
+            reading,
+            more: true,
+            not_before: None,
+            failed: None,
+        };
+        self.partitions.insert(partition, part);
+    }
+
+    pub(crate) fn remove(&mut self, partitions: &[Partition]) {
+        self.partitions.retain(|partition, _| !partitions.contains(partition));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.partitions.clear();
+    }
+
+    fn next_reading(&mut self) -> Reading {
+        self.readings += 1;
+        Reading(self.readings)
+    }
+
+    /// Something may have been published.
+    pub(crate) fn changed(&mut self) {
+        self.partitions.values_mut().for_each(|part| part.more = true);
+    }
+
+    /// Which pages are wanted now.
+    pub(crate) fn wanted(&mut self) -> Vec<(PageRequest, Reading)> {
+        let page = (READ_AHEAD / self.partitions.len().max(1)).clamp(PAGE.0, PAGE.1);
+        let now = Instant::now();
+        let request = |(partition, part): (&Partition, &mut Part<M>)| {
+            let (partition, from, bytes_max) = (*partition, part.next_read, PAGE_BYTES);
+            let request = PageRequest { partition, from, messages_max: page, bytes_max };
+            part.wants(page, now).then_some((request, part.reading))
+        };
+        self.partitions.iter_mut().filter_map(request).collect()
+    }
+
+    /// Takes what was read; answers why a partition waits.
+    pub(crate) fn read(&mut self, judgement: Judgement<M>) -> Option<(Partition, String)> {
+        let part = self.partitions.get_mut(&judgement.partition)?;
+        if part.reading != judgement.reading {
+            return None;
+        }
+        part.more = judgement.more;
+        for (offset, judged) in judgement.messages {
+            let step = match judged {
+                Judged::Apply(event) => Step::Apply(event),
+                Judged::Skip(kind) => Step::Skip(kind),
+                Judged::Wait(why) => {
+                    part.not_before = Some(Instant::now() + LOOK_AGAIN);
+                    part.more = true;
+                    return Some((judgement.partition, why));
+                }
+            };
+            part.next_read = Offset(offset.0 + 1);
+            part.buffer.push_back((offset, step));
+        }
+        None
+    }
+
+    /// Takes at most `max` messages that may be applied now.
+    pub(crate) fn take(&mut self, max: usize) -> Option<Taken<M>> {
+        let mut taken = Taken { events: Vec::new(), moves: Vec::new() };
+        for partition in self.in_turn() {
+            let part = self.partitions.get_mut(&partition).expect("listed above");
+            if part.failed.is_some() && !taken.moves.is_empty() {
+                continue;
+            }
+            let alone = part.failed.is_some();
+            part.take(self.of, partition, max, &mut taken);
+            self.after = Some(partition);
+            if alone || taken.events.len() >= max {
+                break;
+            }
+        }
+        (!taken.moves.is_empty()).then_some(taken)
+    }
+
+    /// Partitions with messages, beginning behind where the last batch ended.
+    fn in_turn(&self) -> Vec<Partition> {
+        let ready = self.partitions.iter().filter(|(_, part)| !part.buffer.is_empty());
+        let ready = ready.map(|(partition, _)| *partition).collect::<Vec<_>>();
+        let (before, behind): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|partition| Some(*partition) <= self.after);
+        behind.into_iter().chain(before).collect()
+    }
+
+    /// The moves are committed.
+    pub(crate) fn moved(&mut self, moves: &[Advance]) {
+        for advance in moves {
+            if let Some(part) = self.partitions.get_mut(&advance.partition) {
+                part.cursor = advance.to;
+                part.failed = None;
+            }
+        }
+    }
+
+    /// The moves were taken back: what they took is read again.
+    pub(crate) fn taken_back(&mut self, moves: &[Advance]) {
+        for advance in moves {
+            let reading = self.next_reading();
+            if let Some(part) = self.partitions.get_mut(&advance.partition) {
+                part.read_again(reading);
+            }
+        }
+    }
+
+    /// Everything is judged anew.
+    pub(crate) fn read_all_again(&mut self) {
+        for partition in self.partitions().collect::<Vec<_>>() {
+            let reading = self.next_reading();
+            let part = self.partitions.get_mut(&partition).expect("listed above");
+            part.not_before = None;
+            part.read_again(reading);
+        }
+    }
+
+    /// The moves failed: each of their partitions waits, and is then tried alone. Answers the
+    /// longest wait and the failures in a row.
+    pub(crate) fn failed(&mut self, moves: &[Advance]) -> (Duration, u32) {
+        self.taken_back(moves);
+        let mut said = (Duration::ZERO, 0);
+        for advance in moves {
+            let Some(part) = self.partitions.get_mut(&advance.partition) else { continue };
+            let backoff = part.failed.get_or_insert_default();
+            let wait = backoff.failed();
+            said = said.max((wait, backoff.failures()));
+            part.not_before = Some(Instant::now() + wait);
+        }
+        said
+    }
+
+    /// When a partition that waits is looked at again.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.partitions.values().filter_map(|part| part.not_before).min()
+    }
+}
+
+impl<M> Part<M> {
+    fn wants(&mut self, page: usize, now: Instant) -> bool {
+        if self.not_before.is_some_and(|at| at > now) {
+            return false;
+        }
+        self.not_before = None;
+        self.more && self.buffer.len() < page
+    }
+
+    fn read_again(&mut self, reading: Reading) {
+        self.buffer.clear();
+        (self.next_read, self.reading, self.more) = (self.cursor, reading, true);
+    }
+
+    fn take(&mut self, of: SubscriptionId, partition: Partition, max: usize, into: &mut Taken<M>) {
+        let (from, mut to, mut messages) = (self.cursor, self.cursor, 0);
+        let mut skipped = BTreeMap::<Arc<str>, u64>::new();
+        while into.events.len() < max
+            && let Some((offset, step)) = self.buffer.pop_front()
+        {
+            match step {
+                Step::Apply(event) => into.events.push(event),
+                Step::Skip(kind) => *skipped.entry(kind).or_default() += 1,
+            }
+            (to, messages) = (Offset(offset.0 + 1), messages + 1);
+        }
+        if messages > 0 {
+            let (subscription, epoch) = (of, self.epoch);
+            let skipped = skipped.into_iter().collect();
+            let advance = Advance { subscription, partition, epoch, from, to, messages, skipped };
+            into.moves.push(advance);
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Brings in what was there before a subscription, each row once, beside those who publish.
+
+use crate::effect::lent;
+use consign_core::{
+    Backfill, Error, Ledger, Load, Progress, Projection, Result, Resume, SubscriptionId, Tx,
+    Verdict,
+};
+use std::time::{Duration, Instant};
+
+/// Pieces that are shorter share a transaction for so long.
+const HOLD: Duration = Duration::from_micros(1_500);
+
+/// Makes one step; `true` when events may be applied.
+///
+/// Several processes may do it at once: each step looks at the stored progress under the write
+/// lock, so none is made twice and none is left out.
+pub(crate) async fn step<L, P>(
+    ledger: &L,
+    (name, of): (&str, SubscriptionId),
+    projection: &P,
+) -> Result<bool>
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let mut snapshot = ledger.snapshot().await?;
+    match ledger.progress(&mut snapshot, of).await? {
+        Progress::Running => Ok(true),
+        Progress::Backfilling(_) => piece(ledger, (name, of), projection).await,
+        Progress::New => {
+            let cursors = ledger.ends(&mut snapshot, of).await?;
+            let call = |tx| projection.load(tx);
+            let (_, load) = lent::<L, _, _>(name, snapshot, call).await?;
+            match load.map_err(failed)? {
+                Some(load) => write(ledger, (name, of), load, &cursors).await,
+                None => piece(ledger, (name, of), projection).await,
+            }
+        }
+    }
+}
+
+type Ends = [(consign_core::Partition, consign_core::Offset)];
+
+/// Writes what was read in a snapshot; the cursors are the snapshot's.
+async fn write<L: Ledger>(
+    ledger: &L,
+    (name, of): (&str, SubscriptionId),
+    load: Load<Tx<L::Connection>>,
+    cursors: &Ends,
+) -> Result<bool> {
+    let mut tx = ledger.begin(of).await?;
+    if ledger.progress(&mut tx, of).await? != Progress::New {
+        // Another process was quicker: its snapshot counts, not ours.
+        ledger.rollback(tx).await;
+        return Ok(false);
+    }
+    ledger.place(&mut tx, of, cursors, &Progress::Running).await?;
+    let (tx, written) = lent::<L, _, _>(name, tx, |tx| load.write(tx)).await?;
+    end(ledger, tx, written.map(|()| true)).await
+}
+
+/// A transaction of pieces. The first one's cursors are where the log ends in it.
+async fn piece<L, P>(ledger: &L, (name, of): (&str, SubscriptionId), projection: &P) -> Result<bool>
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let (mut tx, begun) = (ledger.begin(of).await?, Instant::now());
+    let mut resume = match ledger.progress(&mut tx, of).await? {
+        Progress::New => None,
+        Progress::Backfilling(resume) => Some(resume),
+        Progress::Running => {
+            ledger.rollback(tx).await;
+            return Ok(true);
+        }
+    };
+    let cursors = ledger.ends(&mut tx, of).await?;
+    loop {
+        let from = resume.clone();
+        let call = |tx| projection.backfill(from, tx);
+        let answer;
+        (tx, answer) = lent::<L, _, _>(name, tx, call).await?;
+        let (progress, cursors, done) = match answer {
+            Ok(Backfill::None) => (Progress::Running, &[][..], true),
+            Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),
+            Ok(Backfill::More(next)) => {
+                resume = Some(next.checked()?);
+                if begun.elapsed() < HOLD {
+                    continue;
+                }
+                (Progress::Backfilling(place(resume)), &cursors[..], false)
+            }
+            Err(verdict) => return end(ledger, tx, Err(verdict)).await,
+        };
+        ledger.place(&mut tx, of, cursors, &progress).await?;
+        return end(ledger, tx, Ok(done)).await;
+    }
+}
+
+fn place(resume: Option<Resume>) -> Resume {
+    resume.expect("set before")
+}
+
+async fn end<L: Ledger>(
+    ledger: &L,
+    tx: L::Transaction,
+    answer: Result<bool, Verdict>,
+) -> Result<bool> {
+    match answer {
+        Ok(done) => ledger.commit(tx).await.map(|()| done),
+        Err(verdict) => {
+            ledger.rollback(tx).await;
+            Err(failed(verdict))
+        }
+    }
+}
+
+fn failed(verdict: Verdict) -> Error {
+    match verdict {
+        Verdict::Retry(source) => {
+            Error::new("backfill", format!("the backfill failed: {source}")).caused_by(source)
+        }
+        other => Error::new("backfill", format!("the backfill failed: {other:?}")),
+    }
+}

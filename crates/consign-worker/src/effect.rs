@@ -1,0 +1,105 @@
+//! The ledger first, then the effect, in one transaction: both or neither.
+
+use crate::subscription::kept;
+use consign_core::{
+    Advance, Advanced, Batch, BoxError, Error, Event, HandlerResult, Ledger, Lent, Partition,
+    Projection, SubscriptionId, Tx, Verdict,
+};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+/// How long a projection may take.
+const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Applied,
+    /// These partitions have a newer owner.
+    Fenced(Vec<Partition>),
+    /// The subscription's row names other kinds than were known.
+    Kinds(Vec<String>),
+    /// Rolled back.
+    Failed(BoxError),
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Applies messages and moves the cursors over them.
+pub(crate) async fn apply<L, P>(
+    ledger: &L,
+    (name, of): (&str, SubscriptionId),
+    projection: &P,
+    (events, moves): (Vec<Event<P::Event>>, &[Advance]),
+    kinds: &[String],
+) -> Outcome
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let mut tx = match ledger.begin(of).await {
+        Ok(tx) => tx,
+        Err(error) => return error.into(),
+    };
+    let advanced = ledger.advance(&mut tx, moves, kinds).await;
+    let refused = match advanced {
+        Ok(Advanced::All) => None,
+        Ok(Advanced::Fenced(partitions)) => Some(Outcome::Fenced(partitions)),
+        Ok(Advanced::Kinds(kinds)) => Some(Outcome::Kinds(kinds)),
+        Err(error) => Some(error.into()),
+    };
+    if let Some(refused) = refused {
+        ledger.rollback(tx).await;
+        return refused;
+    }
+    if events.is_empty() {
+        return committed(ledger.commit(tx).await);
+    }
+    let batch = Batch::new(events);
+    match lent::<L, _, _>(name, tx, |tx| projection.apply(batch, tx)).await {
+        Ok((tx, Ok(()))) => committed(ledger.commit(tx).await),
+        Ok((tx, Err(Verdict::Retry(error)))) => {
+            ledger.rollback(tx).await;
+            Outcome::Failed(error)
+        }
+        Ok((tx, Err(other))) => {
+            ledger.rollback(tx).await;
+            Outcome::Failed(format!("{other:?}").into())
+        }
+        Err(error) => error.into(),
+    }
+}
+
+fn committed(committed: consign_core::Result) -> Outcome {
+    committed.map_or_else(Outcome::from, |()| Outcome::Applied)
+}
+
+/// Lends a transaction to a projection and takes it back, whatever the projection does.
+pub(crate) async fn lent<L, T, F>(
+    name: &str,
+    tx: L::Transaction,
+    call: impl FnOnce(Tx<L::Connection>) -> F,
+) -> consign_core::Result<(L::Transaction, HandlerResult<T>)>
+where
+    L: Ledger,
+    F: Future<Output = HandlerResult<T>>,
+{
+    let (lent, tx) = Lent::lend(tx);
+    let called = AssertUnwindSafe(async { call(tx).await }).catch_unwind();
+    let verdict = match tokio::time::timeout(HANDLER_TIMEOUT, called).await {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(panic)) => Err(format!("it panicked: {}", panic_text(&*panic)).into()),
+        Err(_) => Err(format!("it took longer than {} s", HANDLER_TIMEOUT.as_secs()).into()),
+    };
+    Ok((lent.take_back().map_err(|_| kept(name))?, verdict))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}

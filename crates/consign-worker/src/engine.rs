@@ -1,0 +1,273 @@
+//! One subscription at work: owns partitions, reads ahead, applies batch after batch.
+
+use crate::assigned::{Assigned, Taken};
+use crate::backfill;
+use crate::backoff::Backoff;
+use crate::effect::{self, Outcome};
+use crate::ownership::{Plan, plan};
+use crate::poll::{Ask, Poll};
+use crate::subscription::Shared;
+use crate::upkeep::{self, Due};
+use consign_core::Message;
+use consign_core::{
+    Changes, Driver, Ledger, Projection, Result, SubscriptionId, Topic, Tx, Upkeep, WorkerId,
+};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often a process looks who is there.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// The log is looked at once in this while even if nothing tells of a change.
+const READ_AT_LEAST: Duration = Duration::from_secs(1);
+
+pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
+    name: String,
+    of: SubscriptionId,
+    projection: P,
+    batch_max: usize,
+    shared: Shared<L, D>,
+    assigned: Assigned<P::Event>,
+    named: Arc<[String]>,
+    me: WorkerId,
+    due: Due,
+    looked: Option<Instant>,
+    read: Instant,
+}
+
+impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
+    pub(crate) fn new(
+        name: String,
+        of: SubscriptionId,
+        projection: P,
+        batch_max: usize,
+        shared: Shared<L, D>,
+    ) -> Self {
+        let me = *shared.me.borrow();
+        let (assigned, named, due) = (Assigned::new(of), Arc::default(), Due::default());
+        let (looked, read) = (None, Instant::now());
+        Self { name, of, projection, batch_max, shared, assigned, named, me, due, looked, read }
+    }
+
+    /// Works until the end is asked for, then hands its partitions over.
+    pub(crate) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        while !self.shared.stop.is_asked() {
+            let Err(error) = self.work().await else { break };
+            let wait = backoff.failed();
+            tracing::error!(
+                subscription = self.name,
+                ?error,
+                "it stands still, and tries again in {wait:?}"
+            );
+            self.sleep(wait).await;
+        }
+        self.hand_all_over().await;
+    }
+
+    async fn work(&mut self) -> Result {
+        self.backfill().await;
+        if self.shared.stop.is_asked() {
+            return Ok(());
+        }
+        let topic = Topic::new(P::Event::TOPIC)?;
+        let mut poll = Poll::start(self.shared.driver.reader(&topic).await?);
+        let mut changes = self.shared.driver.changes();
+        let mut backoff = Backoff::default();
+        while !self.shared.stop.is_asked() {
+            match self.step(&mut poll, &mut changes).await {
+                Ok(()) => backoff = Backoff::default(),
+                Err(error) => {
+                    let wait = backoff.failed();
+                    tracing::warn!(
+                        subscription = self.name,
+                        ?error,
+                        "a step failed, again in {wait:?}"
+                    );
+                    self.sleep(wait).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
+        self.own().await?;
+        self.read_ahead(poll)?;
+        let max = self.shared.ledger.batch_max(self.of).min(self.batch_max);
+        let taken = self.assigned.take(max);
+        let idle = taken.is_none();
+        if self.due.is_due(idle) {
+            self.upkeep().await;
+        }
+        match taken {
+            Some(taken) => self.apply(taken).await,
+            None if !self.due.is_due(true) => self.wait(poll, changes).await?,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what was read, and asks for more.
+    fn read_ahead(&mut self, poll: &mut Poll<P::Event>) -> Result {
+        if let Some(answer) = poll.try_answer() {
+            self.take_answer(answer)?;
+        }
+        if poll.is_asked() {
+            return Ok(());
+        }
+        if self.read.elapsed() > READ_AT_LEAST {
+            self.assigned.changed();
+        }
+        let requests = self.assigned.wanted();
+        if !requests.is_empty() {
+            self.read = Instant::now();
+            poll.ask(Ask { requests, named: Arc::clone(&self.named) });
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, answer: Result<Vec<crate::poll::Judgement<P::Event>>>) -> Result {
+        for judgement in answer? {
+            if let Some((partition, why)) = self.assigned.read(judgement) {
+                tracing::error!(
+                    subscription = self.name,
+                    partition = partition.0,
+                    "it waits: {why}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the answer, a change, the next look, or the end.
+    async fn wait(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
+        let until = self.looked.map_or_else(Instant::now, |at| at + LOOK_EVERY);
+        let until = self.assigned.next_look().map_or(until, |look| look.min(until));
+        tokio::select! {
+            () = self.shared.stop.asked() => Ok(()),
+            answer = poll.answer() => self.take_answer(answer),
+            () = changes.next() => {
+                self.assigned.changed();
+                Ok(())
+            }
+            () = tokio::time::sleep_until(until.into()) => Ok(()),
+        }
+    }
+
+    async fn apply(&mut self, Taken { events, moves }: Taken<P::Event>) {
+        let count = events.len();
+        let who = (&*self.name, self.of);
+        let batch = (events, &moves[..]);
+        let ledger = &*self.shared.ledger;
+        match effect::apply(ledger, who, &self.projection, batch, &self.named).await {
+            Outcome::Applied => {
+                self.assigned.moved(&moves);
+                self.due.applied(count);
+            }
+            Outcome::Fenced(partitions) => {
+                tracing::info!(
+                    subscription = self.name,
+                    ?partitions,
+                    "fenced: they have a new owner"
+                );
+                self.assigned.taken_back(&moves);
+                self.assigned.remove(&partitions);
+            }
+            Outcome::Kinds(named) => {
+                self.named = named.into();
+                self.assigned.read_all_again();
+            }
+            Outcome::Failed(error) => {
+                let (wait, failures) = self.assigned.failed(&moves);
+                tracing::error!(
+                    subscription = self.name,
+                    failures,
+                    "a batch of {count} messages was rolled back, again in {wait:?}: {error}"
+                );
+            }
+        }
+    }
+
+    async fn upkeep(&mut self) {
+        let who = (&*self.name, self.of);
+        match upkeep::run(&*self.shared.ledger, who, &self.projection).await {
+            Ok(upkeep) => self.due.done(upkeep),
+            Err(error) => {
+                tracing::warn!(subscription = self.name, ?error, "upkeep comes later");
+                self.due.done(Upkeep::Done);
+            }
+        }
+    }
+
+    async fn backfill(&mut self) {
+        let mut backoff = Backoff::default();
+        while !self.shared.stop.is_asked() {
+            let who = (&*self.name, self.of);
+            match backfill::step(&*self.shared.ledger, who, &self.projection).await {
+                Ok(true) => return,
+                Ok(false) => backoff = Backoff::default(),
+                Err(error) => {
+                    let wait = backoff.failed();
+                    tracing::error!(
+                        subscription = self.name,
+                        ?error,
+                        "the backfill goes on in {wait:?}"
+                    );
+                    self.sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Looks who is there, now and then, and sees to an even share.
+    async fn own(&mut self) -> Result {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let me = *self.shared.me.borrow();
+        if std::mem::replace(&mut self.me, me) != me {
+            self.assigned.clear();
+        }
+        let ledger = Arc::clone(&self.shared.ledger);
+        let members = ledger.members(self.of).await?;
+        if *members.kinds != *self.named {
+            self.named = members.kinds.clone().into();
+            self.assigned.read_all_again();
+        }
+        let mine = self.assigned.partitions().collect::<Vec<_>>();
+        let Plan { lost, release, take } = plan(&members, me, &mine);
+        self.assigned.remove(&lost);
+        if !release.is_empty() {
+            self.assigned.remove(&release);
+            ledger.release(self.of, &release).await?;
+        }
+        if !take.is_empty() {
+            let taken = ledger.take(self.of, &take).await?;
+            taken.into_iter().for_each(|owned| self.assigned.add(owned));
+            tracing::debug!(
+                subscription = self.name,
+                owned = self.assigned.len(),
+                "took partitions"
+            );
+        }
+        Ok(())
+    }
+
+    async fn hand_all_over(&mut self) {
+        let mine = self.assigned.partitions().collect::<Vec<_>>();
+        self.assigned.clear();
+        if !mine.is_empty()
+            && let Err(error) = self.shared.ledger.release(self.of, &mine).await
+        {
+            tracing::warn!(subscription = self.name, %error, "partitions are not handed over");
+        }
+    }
+
+    async fn sleep(&mut self, wait: Duration) {
+        tokio::select! {
+            () = self.shared.stop.asked() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Apply, skip and count, or wait: what a build makes of a message's kind.
+
+use consign_core::{Clock, Delivery, Envelope, Event, Message, Offset};
+use std::sync::Arc;
+
+/// What is done with a message.
+#[derive(Debug)]
+pub(crate) enum Judged<M> {
+    /// It is applied.
+    Apply(Event<M>),
+    /// No process of the subscription ever named its kind.
+    Skip(Arc<str>),
+    /// It stays, with all that follows it in its partition, for this reason.
+    Wait(String),
+}
+
+/// Judges a message; `named` are the kinds on the subscription's row.
+pub(crate) fn judge<M: Message>(
+    offset: Offset,
+    envelope: Envelope,
+    named: &[String],
+    clock: &dyn Clock,
+) -> Judged<M> {
+    let Some(known) = M::KINDS.iter().find(|known| *known.name == *envelope.kind) else {
+        return match named.iter().any(|named| **named == *envelope.kind) {
+            false => Judged::Skip(envelope.kind),
+            true => Judged::Wait(format!(
+                "message {offset} ({}) is of the kind {:?}, which another build of this \
+                 subscription reads and this one does not know: it waits for that build",
+                envelope.id, envelope.kind
+            )),
+        };
+    };
+    if envelope.version > known.version {
+        return Judged::Wait(format!(
+            "message {offset} ({}) is {:?} version {}, and this build reads up to {}: it waits \
+             for a newer build",
+            envelope.id, envelope.kind, envelope.version, known.version
+        ));
+    }
+    match M::decode(&envelope.kind, envelope.version, &envelope.payload) {
+        Ok(message) => Judged::Apply(Event::new(delivery(envelope, clock), message)),
+        Err(error) => Judged::Wait(format!(
+            "message {offset} ({}) of the kind {:?} cannot be decoded: {error:?}",
+            envelope.id, envelope.kind
+        )),
+    }
+}
+
+fn delivery(envelope: Envelope, clock: &dyn Clock) -> Delivery {
+    let age = clock.now().duration_since(envelope.published_at).unwrap_or_default();
+    Delivery { id: envelope.id, key: envelope.key, age, headers: envelope.headers }
+}

@@ -1,0 +1,144 @@
+//! What is subscribed: a projection under a name, before and after its type is forgotten.
+
+use crate::engine::Engine;
+use crate::stop::Stop;
+use consign_core::{
+    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Projection, Result,
+    SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
+};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Reads a topic as a stream, into a projection: a batch at a time, in order, exactly once.
+///
+/// Several processes that name the same subscription share its partitions.
+pub fn stream<P>(name: &str, projection: P) -> Stream<P> {
+    Stream { name: name.to_owned(), projection, batch_max: usize::MAX }
+}
+
+/// A projection under a name; see [`stream`].
+#[must_use = "give it to `subscribe`"]
+#[derive(Debug)]
+pub struct Stream<P> {
+    name: String,
+    projection: P,
+    batch_max: usize,
+}
+
+impl<P> Stream<P> {
+    /// At most so many messages in one transaction (at least 1). Without this the clock alone
+    /// decides: a transaction holds the write lock for about as long as a sync takes here.
+    pub fn batch_max(self, messages: usize) -> Self {
+        Self { batch_max: messages.max(1), ..self }
+    }
+}
+
+/// What `subscribe` takes: `stream(..)`, over the ledger `L` and the driver `D`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a subscription of this database",
+    note = "give `stream(\"name\", projection)`, with `impl Projection<Tx> for` the projection"
+)]
+pub trait Subscribe<L: Ledger, D: Driver> {
+    /// Forgets the types of what is subscribed.
+    #[doc(hidden)]
+    fn subscription(self) -> Subscription<L, D>;
+}
+
+impl<L, D, P> Subscribe<L, D> for Stream<P>
+where
+    L: Ledger,
+    D: Driver,
+    P: Projection<Tx<L::Connection>>,
+{
+    fn subscription(self) -> Subscription<L, D> {
+        Subscription(Box::new(self))
+    }
+}
+
+/// A named, durable reader of one topic, after its types are forgotten.
+pub struct Subscription<L, D>(Box<dyn DynSubscription<L, D>>);
+
+/// What a running subscription shares with the others of its process.
+pub(crate) struct Shared<L, D> {
+    pub(crate) ledger: Arc<L>,
+    pub(crate) driver: Arc<D>,
+    pub(crate) stop: Stop,
+    /// Who this process is; a new identity owns nothing yet.
+    pub(crate) me: watch::Receiver<WorkerId>,
+}
+
+impl<L, D> Clone for Shared<L, D> {
+    fn clone(&self) -> Self {
+        Self {
+            ledger: Arc::clone(&self.ledger),
+            driver: Arc::clone(&self.driver),
+            stop: self.stop.clone(),
+            me: self.me.clone(),
+        }
+    }
+}
+
+trait DynSubscription<L, D>: Send {
+    fn describe(&self) -> Result<NewSubscription>;
+    fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result>;
+    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()>;
+}
+
+impl<L: Ledger, D: Driver> Subscription<L, D> {
+    pub(crate) fn describe(&self) -> Result<NewSubscription> {
+        self.0.describe()
+    }
+
+    pub(crate) async fn check(&self, ledger: &L) -> Result {
+        self.0.check(ledger).await
+    }
+
+    pub(crate) fn run(self, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        self.0.run(of, shared)
+    }
+}
+
+impl<L, D, P> DynSubscription<L, D> for Stream<P>
+where
+    L: Ledger,
+    D: Driver,
+    P: Projection<Tx<L::Connection>>,
+{
+    fn describe(&self) -> Result<NewSubscription> {
+        Ok(NewSubscription {
+            name: SubscriptionName::new(&self.name)?,
+            topic: Topic::new(P::Event::TOPIC)?,
+            kinds: P::Event::KINDS.to_vec(),
+        })
+    }
+
+    fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {
+        Box::pin(async move {
+            let (lent, tx) = Lent::lend(ledger.snapshot().await?);
+            let checked = self.projection.check(tx).await;
+            lent.take_back().map_err(|_| kept(&self.name))?;
+            checked
+        })
+    }
+
+    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let Self { name, projection, batch_max } = *self;
+        Box::pin(Engine::new(name, of, projection, batch_max, shared).run())
+    }
+}
+
+/// The projection returned, and its transaction did not come back.
+pub(crate) fn kept(name: &str) -> Error {
+    let message = format!(
+        "the projection of {name} kept its `Tx` after it had returned, so nothing was committed; \
+         until it lets go of it, nobody can write: finish with `tx` before returning"
+    );
+    Error::new("tx-kept", message)
+}
+
+impl<L, D> fmt::Debug for Subscription<L, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Subscription")
+    }
+}

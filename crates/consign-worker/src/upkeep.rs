@@ -1,0 +1,61 @@
+//! Upkeep of a read model, in transactions of its own.
+
+use crate::effect::lent;
+use consign_core::{Error, Ledger, Projection, Result, SubscriptionId, Tx, Upkeep, Verdict};
+
+/// Messages after which upkeep is due even while more wait.
+const DUE_AFTER: usize = 64;
+
+/// When upkeep is due.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    applied: usize,
+    never: bool,
+}
+
+impl Due {
+    pub(crate) fn applied(&mut self, messages: usize) {
+        self.applied += messages;
+    }
+
+    /// Asks whether it is due; `idle`: nothing else is to be done.
+    pub(crate) fn is_due(&self, idle: bool) -> bool {
+        !self.never && (self.applied >= DUE_AFTER || idle && self.applied > 0)
+    }
+
+    /// Learns what upkeep answered, or that it failed: then it waits for more messages.
+    pub(crate) fn done(&mut self, upkeep: Upkeep) {
+        self.never = upkeep == Upkeep::None;
+        // What is left is done when nothing else is, or after the next messages.
+        self.applied = usize::from(upkeep == Upkeep::More);
+    }
+}
+
+/// One call of upkeep.
+pub(crate) async fn run<L, P>(
+    ledger: &L,
+    (name, of): (&str, SubscriptionId),
+    projection: &P,
+) -> Result<Upkeep>
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let tx = ledger.begin(of).await?;
+    match lent::<L, _, _>(name, tx, |tx| projection.upkeep(tx)).await? {
+        (tx, Ok(upkeep)) => ledger.commit(tx).await.map(|()| upkeep),
+        (tx, Err(verdict)) => {
+            ledger.rollback(tx).await;
+            Err(failed(verdict))
+        }
+    }
+}
+
+fn failed(verdict: Verdict) -> Error {
+    match verdict {
+        Verdict::Retry(source) => {
+            Error::new("upkeep", format!("the upkeep failed: {source}")).caused_by(source)
+        }
+        other => Error::new("upkeep", format!("the upkeep failed: {other:?}")),
+    }
+}
