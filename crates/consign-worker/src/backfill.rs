@@ -1,9 +1,8 @@
 //! Brings in what was there before a subscription, each row once, beside those who publish.
 
-use crate::effect::lent;
+use crate::effect::Subject;
 use consign_core::{
-    Backfill, Error, Ledger, Load, Progress, Projection, Result, Resume, SubscriptionId, Tx,
-    Verdict,
+    Backfill, Error, Ledger, Load, Progress, Projection, Result, Resume, Tx, Verdict,
 };
 use std::time::{Duration, Instant};
 
@@ -14,26 +13,22 @@ const HOLD: Duration = Duration::from_micros(1_500);
 ///
 /// Several processes may do it at once: each step looks at the stored progress under the write
 /// lock, so none is made twice and none is left out.
-pub(crate) async fn step<L, P>(
-    ledger: &L,
-    (name, of): (&str, SubscriptionId),
-    projection: &P,
-) -> Result<bool>
+pub(crate) async fn step<L, P>(ledger: &L, subject: &Subject<P>) -> Result<bool>
 where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
     let mut snapshot = ledger.snapshot().await?;
-    match ledger.progress(&mut snapshot, of).await? {
+    match ledger.progress(&mut snapshot, subject.of).await? {
         Progress::Running => Ok(true),
-        Progress::Backfilling(_) => piece(ledger, (name, of), projection).await,
+        Progress::Backfilling(_) => piece(ledger, subject).await,
         Progress::New => {
-            let cursors = ledger.ends(&mut snapshot, of).await?;
-            let call = |tx| projection.load(tx);
-            let (_, load) = lent::<L, _, _>(name, snapshot, call).await?;
+            let cursors = ledger.ends(&mut snapshot, subject.of).await?;
+            let call = |tx| subject.projection.load(tx);
+            let (_, load) = subject.lend::<L, _, _>(snapshot, call).await?;
             match load.map_err(failed)? {
-                Some(load) => write(ledger, (name, of), load, &cursors).await,
-                None => piece(ledger, (name, of), projection).await,
+                Some(load) => write(ledger, subject, load, &cursors).await,
+                None => piece(ledger, subject).await,
             }
         }
     }
@@ -42,31 +37,31 @@ where
 type Ends = [(consign_core::Partition, consign_core::Offset)];
 
 /// Writes what was read in a snapshot; the cursors are the snapshot's.
-async fn write<L: Ledger>(
+async fn write<L: Ledger, P>(
     ledger: &L,
-    (name, of): (&str, SubscriptionId),
+    subject: &Subject<P>,
     load: Load<Tx<L::Connection>>,
     cursors: &Ends,
 ) -> Result<bool> {
-    let mut tx = ledger.begin(of).await?;
-    if ledger.progress(&mut tx, of).await? != Progress::New {
+    let mut tx = ledger.begin(subject.of).await?;
+    if ledger.progress(&mut tx, subject.of).await? != Progress::New {
         // Another process was quicker: its snapshot counts, not ours.
         ledger.rollback(tx).await;
         return Ok(false);
     }
-    ledger.place(&mut tx, of, cursors, &Progress::Running).await?;
-    let (tx, written) = lent::<L, _, _>(name, tx, |tx| load.write(tx)).await?;
+    ledger.place(&mut tx, subject.of, cursors, &Progress::Running).await?;
+    let (tx, written) = subject.lend::<L, _, _>(tx, |tx| load.write(tx)).await?;
     end(ledger, tx, written.map(|()| true)).await
 }
 
 /// A transaction of pieces. The first one's cursors are where the log ends in it.
-async fn piece<L, P>(ledger: &L, (name, of): (&str, SubscriptionId), projection: &P) -> Result<bool>
+async fn piece<L, P>(ledger: &L, subject: &Subject<P>) -> Result<bool>
 where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let (mut tx, begun) = (ledger.begin(of).await?, Instant::now());
-    let mut resume = match ledger.progress(&mut tx, of).await? {
+    let (mut tx, begun) = (ledger.begin(subject.of).await?, Instant::now());
+    let mut resume = match ledger.progress(&mut tx, subject.of).await? {
         Progress::New => None,
         Progress::Backfilling(resume) => Some(resume),
         Progress::Running => {
@@ -74,12 +69,12 @@ where
             return Ok(true);
         }
     };
-    let cursors = ledger.ends(&mut tx, of).await?;
+    let cursors = ledger.ends(&mut tx, subject.of).await?;
     loop {
         let from = resume.clone();
-        let call = |tx| projection.backfill(from, tx);
+        let call = |tx| subject.projection.backfill(from, tx);
         let answer;
-        (tx, answer) = lent::<L, _, _>(name, tx, call).await?;
+        (tx, answer) = subject.lend::<L, _, _>(tx, call).await?;
         let (progress, cursors, done) = match answer {
             Ok(Backfill::None) => (Progress::Running, &[][..], true),
             Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),
@@ -92,7 +87,7 @@ where
             }
             Err(verdict) => return end(ledger, tx, Err(verdict)).await,
         };
-        ledger.place(&mut tx, of, cursors, &progress).await?;
+        ledger.place(&mut tx, subject.of, cursors, &progress).await?;
         return end(ledger, tx, Ok(done)).await;
     }
 }

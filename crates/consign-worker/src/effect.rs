@@ -9,8 +9,15 @@ use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-/// How long a projection may take.
-const HANDLER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Who works: a projection under its subscription's name.
+#[derive(Debug)]
+pub(crate) struct Subject<P> {
+    pub(crate) name: String,
+    pub(crate) of: SubscriptionId,
+    pub(crate) projection: P,
+    /// How long one call may take.
+    pub(crate) timeout: Duration,
+}
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -33,8 +40,7 @@ impl From<Error> for Outcome {
 /// Applies messages and moves the cursors over them.
 pub(crate) async fn apply<L, P>(
     ledger: &L,
-    (name, of): (&str, SubscriptionId),
-    projection: &P,
+    subject: &Subject<P>,
     (events, moves): (Vec<Event<P::Event>>, &[Advance]),
     kinds: &[String],
 ) -> Outcome
@@ -42,7 +48,7 @@ where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let mut tx = match ledger.begin(of).await {
+    let mut tx = match ledger.begin(subject.of).await {
         Ok(tx) => tx,
         Err(error) => return error.into(),
     };
@@ -61,7 +67,7 @@ where
         return committed(ledger.commit(tx).await);
     }
     let batch = Batch::new(events);
-    match lent::<L, _, _>(name, tx, |tx| projection.apply(batch, tx)).await {
+    match subject.lend::<L, _, _>(tx, |tx| subject.projection.apply(batch, tx)).await {
         Ok((tx, Ok(()))) => committed(ledger.commit(tx).await),
         Ok((tx, Err(Verdict::Retry(error)))) => {
             ledger.rollback(tx).await;
@@ -79,24 +85,26 @@ fn committed(committed: consign_core::Result) -> Outcome {
     committed.map_or_else(Outcome::from, |()| Outcome::Applied)
 }
 
-/// Lends a transaction to a projection and takes it back, whatever the projection does.
-pub(crate) async fn lent<L, T, F>(
-    name: &str,
-    tx: L::Transaction,
-    call: impl FnOnce(Tx<L::Connection>) -> F,
-) -> consign_core::Result<(L::Transaction, HandlerResult<T>)>
-where
-    L: Ledger,
-    F: Future<Output = HandlerResult<T>>,
-{
-    let (lent, tx) = Lent::lend(tx);
-    let called = AssertUnwindSafe(async { call(tx).await }).catch_unwind();
-    let verdict = match tokio::time::timeout(HANDLER_TIMEOUT, called).await {
-        Ok(Ok(verdict)) => verdict,
-        Ok(Err(panic)) => Err(format!("it panicked: {}", panic_text(&*panic)).into()),
-        Err(_) => Err(format!("it took longer than {} s", HANDLER_TIMEOUT.as_secs()).into()),
-    };
-    Ok((lent.take_back().map_err(|_| kept(name))?, verdict))
+impl<P> Subject<P> {
+    /// Lends a transaction to the projection and takes it back, whatever the projection does.
+    pub(crate) async fn lend<L, T, F>(
+        &self,
+        tx: L::Transaction,
+        call: impl FnOnce(Tx<L::Connection>) -> F,
+    ) -> consign_core::Result<(L::Transaction, HandlerResult<T>)>
+    where
+        L: Ledger,
+        F: Future<Output = HandlerResult<T>>,
+    {
+        let (lent, tx) = Lent::lend(tx);
+        let called = AssertUnwindSafe(async { call(tx).await }).catch_unwind();
+        let verdict = match tokio::time::timeout(self.timeout, called).await {
+            Ok(Ok(verdict)) => verdict,
+            Ok(Err(panic)) => Err(format!("it panicked: {}", panic_text(&*panic)).into()),
+            Err(_) => Err(format!("it took longer than {:?}", self.timeout).into()),
+        };
+        Ok((lent.take_back().map_err(|_| kept(&self.name))?, verdict))
+    }
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -3,15 +3,13 @@
 use crate::assigned::{Assigned, Taken};
 use crate::backfill;
 use crate::backoff::Backoff;
-use crate::effect::{self, Outcome};
+use crate::effect::{self, Outcome, Subject};
 use crate::ownership::{Plan, plan};
 use crate::poll::{Ask, Poll};
 use crate::subscription::Shared;
 use crate::upkeep::{self, Due};
 use consign_core::Message;
-use consign_core::{
-    Changes, Driver, Ledger, Projection, Result, SubscriptionId, Topic, Tx, Upkeep, WorkerId,
-};
+use consign_core::{Changes, Driver, Ledger, Projection, Result, Topic, Tx, Upkeep, WorkerId};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const READ_AT_LEAST: Duration = Duration::from_secs(1);
 
 pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
-    name: String,
-    of: SubscriptionId,
-    projection: P,
+    subject: Subject<P>,
     batch_max: usize,
     shared: Shared<L, D>,
     assigned: Assigned<P::Event>,
@@ -35,17 +31,11 @@ pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
 }
 
 impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
-    pub(crate) fn new(
-        name: String,
-        of: SubscriptionId,
-        projection: P,
-        batch_max: usize,
-        shared: Shared<L, D>,
-    ) -> Self {
+    pub(crate) fn new(subject: Subject<P>, batch_max: usize, shared: Shared<L, D>) -> Self {
         let me = *shared.me.borrow();
-        let (assigned, named, due) = (Assigned::new(of), Arc::default(), Due::default());
+        let (assigned, named, due) = (Assigned::new(subject.of), Arc::default(), Due::default());
         let (looked, read) = (None, Instant::now());
-        Self { name, of, projection, batch_max, shared, assigned, named, me, due, looked, read }
+        Self { subject, batch_max, shared, assigned, named, me, due, looked, read }
     }
 
     /// Works until the end is asked for, then hands its partitions over.
@@ -55,7 +45,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             let Err(error) = self.work().await else { break };
             let wait = backoff.failed();
             tracing::error!(
-                subscription = self.name,
+                subscription = self.subject.name,
                 ?error,
                 "it stands still, and tries again in {wait:?}"
             );
@@ -79,7 +69,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
                 Err(error) => {
                     let wait = backoff.failed();
                     tracing::warn!(
-                        subscription = self.name,
+                        subscription = self.subject.name,
                         ?error,
                         "a step failed, again in {wait:?}"
                     );
@@ -93,7 +83,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     async fn step(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
         self.own().await?;
         self.read_ahead(poll)?;
-        let max = self.shared.ledger.batch_max(self.of).min(self.batch_max);
+        let max = self.shared.ledger.batch_max(self.subject.of).min(self.batch_max);
         let taken = self.assigned.take(max);
         let idle = taken.is_none();
         if self.due.is_due(idle) {
@@ -130,7 +120,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         for judgement in answer? {
             if let Some((partition, why)) = self.assigned.read(judgement) {
                 tracing::error!(
-                    subscription = self.name,
+                    subscription = self.subject.name,
                     partition = partition.0,
                     "it waits: {why}"
                 );
@@ -156,17 +146,16 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
 
     async fn apply(&mut self, Taken { events, moves }: Taken<P::Event>) {
         let count = events.len();
-        let who = (&*self.name, self.of);
         let batch = (events, &moves[..]);
         let ledger = &*self.shared.ledger;
-        match effect::apply(ledger, who, &self.projection, batch, &self.named).await {
+        match effect::apply(ledger, &self.subject, batch, &self.named).await {
             Outcome::Applied => {
                 self.assigned.moved(&moves);
                 self.due.applied(count);
             }
             Outcome::Fenced(partitions) => {
                 tracing::info!(
-                    subscription = self.name,
+                    subscription = self.subject.name,
                     ?partitions,
                     "fenced: they have a new owner"
                 );
@@ -180,7 +169,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             Outcome::Failed(error) => {
                 let (wait, failures) = self.assigned.failed(&moves);
                 tracing::error!(
-                    subscription = self.name,
+                    subscription = self.subject.name,
                     failures,
                     "a batch of {count} messages was rolled back, again in {wait:?}: {error}"
                 );
@@ -189,11 +178,10 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     }
 
     async fn upkeep(&mut self) {
-        let who = (&*self.name, self.of);
-        match upkeep::run(&*self.shared.ledger, who, &self.projection).await {
+        match upkeep::run(&*self.shared.ledger, &self.subject).await {
             Ok(upkeep) => self.due.done(upkeep),
             Err(error) => {
-                tracing::warn!(subscription = self.name, ?error, "upkeep comes later");
+                tracing::warn!(subscription = self.subject.name, ?error, "upkeep comes later");
                 self.due.done(Upkeep::Done);
             }
         }
@@ -202,14 +190,13 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     async fn backfill(&mut self) {
         let mut backoff = Backoff::default();
         while !self.shared.stop.is_asked() {
-            let who = (&*self.name, self.of);
-            match backfill::step(&*self.shared.ledger, who, &self.projection).await {
+            match backfill::step(&*self.shared.ledger, &self.subject).await {
                 Ok(true) => return,
                 Ok(false) => backoff = Backoff::default(),
                 Err(error) => {
                     let wait = backoff.failed();
                     tracing::error!(
-                        subscription = self.name,
+                        subscription = self.subject.name,
                         ?error,
                         "the backfill goes on in {wait:?}"
                     );
@@ -230,7 +217,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             self.assigned.clear();
         }
         let ledger = Arc::clone(&self.shared.ledger);
-        let members = ledger.members(self.of).await?;
+        let members = ledger.members(self.subject.of).await?;
         if *members.kinds != *self.named {
             self.named = members.kinds.clone().into();
             self.assigned.read_all_again();
@@ -240,13 +227,13 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         self.assigned.remove(&lost);
         if !release.is_empty() {
             self.assigned.remove(&release);
-            ledger.release(self.of, &release).await?;
+            ledger.release(self.subject.of, &release).await?;
         }
         if !take.is_empty() {
-            let taken = ledger.take(self.of, &take).await?;
+            let taken = ledger.take(self.subject.of, &take).await?;
             taken.into_iter().for_each(|owned| self.assigned.add(owned));
             tracing::debug!(
-                subscription = self.name,
+                subscription = self.subject.name,
                 owned = self.assigned.len(),
                 "took partitions"
             );
@@ -258,9 +245,9 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         let mine = self.assigned.partitions().collect::<Vec<_>>();
         self.assigned.clear();
         if !mine.is_empty()
-            && let Err(error) = self.shared.ledger.release(self.of, &mine).await
+            && let Err(error) = self.shared.ledger.release(self.subject.of, &mine).await
         {
-            tracing::warn!(subscription = self.name, %error, "partitions are not handed over");
+            tracing::warn!(subscription = self.subject.name, %error, "partitions are not handed over");
         }
     }
 

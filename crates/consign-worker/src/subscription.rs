@@ -1,5 +1,6 @@
 //! What is subscribed: a projection under a name, before and after its type is forgotten.
 
+use crate::effect::Subject;
 use crate::engine::Engine;
 use crate::stop::Stop;
 use consign_core::{
@@ -8,13 +9,14 @@ use consign_core::{
 };
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Reads a topic as a stream, into a projection: a batch at a time, in order, exactly once.
 ///
 /// Several processes that name the same subscription share its partitions.
 pub fn stream<P>(name: &str, projection: P) -> Stream<P> {
-    Stream { name: name.to_owned(), projection, batch_max: usize::MAX }
+    Stream { name: name.to_owned(), projection, options: Options::default() }
 }
 
 /// A projection under a name; see [`stream`].
@@ -23,14 +25,35 @@ pub fn stream<P>(name: &str, projection: P) -> Stream<P> {
 pub struct Stream<P> {
     name: String,
     projection: P,
-    batch_max: usize,
+    options: Options,
+}
+
+/// How a subscription works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) batch_max: usize,
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { batch_max: usize::MAX, timeout: Duration::from_secs(30) }
+    }
 }
 
 impl<P> Stream<P> {
     /// At most so many messages in one transaction (at least 1). Without this the clock alone
     /// decides: a transaction holds the write lock for about as long as a sync takes here.
-    pub fn batch_max(self, messages: usize) -> Self {
-        Self { batch_max: messages.max(1), ..self }
+    pub fn batch_max(mut self, messages: usize) -> Self {
+        self.options.batch_max = messages.max(1);
+        self
+    }
+
+    /// How long one call of the projection may take, 30 s without this; then its transaction is
+    /// rolled back and the batch tried again.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
     }
 }
 
@@ -123,8 +146,9 @@ where
     }
 
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, projection, batch_max } = *self;
-        Box::pin(Engine::new(name, of, projection, batch_max, shared).run())
+        let Self { name, projection, options } = *self;
+        let subject = Subject { name, of, projection, timeout: options.timeout };
+        Box::pin(Engine::new(subject, options.batch_max, shared).run())
     }
 }
 

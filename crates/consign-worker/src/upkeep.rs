@@ -1,7 +1,7 @@
 //! Upkeep of a read model, in transactions of its own.
 
-use crate::effect::lent;
-use consign_core::{Error, Ledger, Projection, Result, SubscriptionId, Tx, Upkeep, Verdict};
+use crate::effect::Subject;
+use consign_core::{Error, Ledger, Projection, Result, Tx, Upkeep, Verdict};
 
 /// Messages after which upkeep is due even while more wait.
 const DUE_AFTER: usize = 64;
@@ -32,17 +32,13 @@ impl Due {
 }
 
 /// One call of upkeep.
-pub(crate) async fn run<L, P>(
-    ledger: &L,
-    (name, of): (&str, SubscriptionId),
-    projection: &P,
-) -> Result<Upkeep>
+pub(crate) async fn run<L, P>(ledger: &L, subject: &Subject<P>) -> Result<Upkeep>
 where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let tx = ledger.begin(of).await?;
-    match lent::<L, _, _>(name, tx, |tx| projection.upkeep(tx)).await? {
+    let tx = ledger.begin(subject.of).await?;
+    match subject.lend::<L, _, _>(tx, |tx| subject.projection.upkeep(tx)).await? {
         (tx, Ok(upkeep)) => ledger.commit(tx).await.map(|()| upkeep),
         (tx, Err(verdict)) => {
             ledger.rollback(tx).await;
