@@ -30,7 +30,7 @@ pub(crate) struct Article {
 }
 
 /// What an author sends.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manuscript {
     pub(crate) title: String,

@@ -28,15 +28,19 @@ pub(crate) fn clear(request: &HeaderMap) -> HeaderValue {
 
 /// The token that a browser sent.
 pub(crate) fn read(request: &HeaderMap) -> Option<Token> {
-    let wanted = name(request);
+    value(request, name(request)).and_then(Token::parse)
+}
+
+/// What a browser keeps under `name`.
+pub(crate) fn value<'a>(request: &'a HeaderMap, name: &str) -> Option<&'a str> {
     request
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == wanted)
-        .and_then(|(_, value)| Token::parse(value))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 /// Whether the request was sent to this very machine's loopback address.

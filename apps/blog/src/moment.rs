@@ -41,6 +41,12 @@ impl Moment {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
+
+    /// Its day as people say it, in UTC.
+    pub(crate) fn day(self) -> String {
+        let date = self.utc().date();
+        format!("{} {} {}", date.day(), date.month(), date.year())
+    }
 }
 
 fn milliseconds(duration: Duration) -> i64 {

@@ -14,7 +14,7 @@ const SQLITE_FULL: i32 = 13;
 const SQLITE_IOERR_SHMSIZE: i32 = 4_874;
 
 /// An error as the person or program that asked is told; the API answers it as `application/problem+json`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
     detail: String,
@@ -126,6 +126,8 @@ impl IntoResponse for Problem {
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (kind, body.to_string()).into_response();
         self.dress(&mut response);
+        // What is not the API makes a page of it.
+        response.extensions_mut().insert(self);
         response
     }
 }

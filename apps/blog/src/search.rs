@@ -104,29 +104,52 @@ pub(crate) struct Found {
 
 /// The live articles that have every word of `question`: the best first, then the newest.
 pub(crate) async fn find(app: &App, question: &str, limit: u32) -> Result<Vec<Found>, Problem> {
+    let Some(pattern) = checked_pattern(question)? else { return Ok(Vec::new()) };
+    let found = find_each(app, &[pattern], limit).await?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// What the index is asked for `question`; `None` if it has no word.
+pub(crate) fn checked_pattern(question: &str) -> Result<Option<String>, Problem> {
     if question.chars().count() > QUESTION_LENGTH_MAX {
         let sentence = format!("a search has at most {QUESTION_LENGTH_MAX} characters");
         return Err(Problem::invalid(sentence));
     }
-    let Some(pattern) = pattern(question) else { return Ok(Vec::new()) };
+    Ok(pattern(question))
+}
+
+/// What is found for each pattern, in one statement.
+pub(crate) async fn find_each(
+    app: &App,
+    patterns: &[String],
+    limit: u32,
+) -> Result<Vec<Vec<Found>>, Problem> {
     // The snippet is asked for outside, or it would be made for every hit before the best are taken.
-    let rows: Vec<(i64, String, String, String)> = sqlx::query_as(
-        "with best as materialized (
-             select articles.id, articles.title, author_id, article_search.rank as place
-             from article_search join articles on articles.id = article_search.rowid
-             where article_search match ?1
-             order by article_search.rank, articles.id desc limit ?2)
-         select best.id, best.title, name,
-             (select snippet(article_search, 1, char(2), char(3), '…', 28) from article_search
-              where article_search match ?1 and rowid = best.id)
-         from best join authors on authors.id = best.author_id
-         order by place, best.id desc",
+    let rows: Vec<String> = sqlx::query_scalar(
+        "select (
+             with best as materialized (
+                 select articles.id, articles.title, author_id, article_search.rank as place
+                 from article_search join articles on articles.id = article_search.rowid
+                 where article_search match pattern.value
+                 order by article_search.rank, articles.id desc limit ?2)
+             select json_group_array(json_array(best.id, best.title, name,
+                 (select snippet(article_search, 1, char(2), char(3), '…', 28) from article_search
+                  where article_search match pattern.value and rowid = best.id))
+                 order by place, best.id desc)
+             from best join authors on authors.id = best.author_id)
+         from json_each(?1) as pattern order by pattern.key",
     )
-    .bind(pattern)
+    .bind(serde_json::to_string(patterns).expect("strings are JSON"))
     .bind(limit.min(FOUND_MAX))
     .fetch_all(&app.db)
     .await?;
-    let found = rows.into_iter().map(|(id, title, author, snippet)| Found {
+    rows.iter().map(|row| read_found(row)).collect()
+}
+
+fn read_found(row: &str) -> Result<Vec<Found>, Problem> {
+    let found: Vec<(i64, String, String, String)> =
+        serde_json::from_str(row).map_err(|error| Problem::internal(&error))?;
+    let found = found.into_iter().map(|(id, title, author, snippet)| Found {
         id,
         title,
         author,
@@ -167,6 +190,7 @@ fn marked(snippet: &str) -> String {
                 html.push_str("</mark>");
                 open = false;
             }
+            MARK_BEGINS | MARK_ENDS => {}
             '<' | '>' | '&' | '"' | '\'' => {
                 let _ = write!(html, "&#{};", u32::from(character));
             }

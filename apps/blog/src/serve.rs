@@ -78,6 +78,7 @@ fn router(app: App) -> Router {
         .layer(from_fn(within_time))
         .layer(from_fn(body::read))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), web::as_pages))
         .layer(from_fn(headers::add))
         .with_state(app)
 }

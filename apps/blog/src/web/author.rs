@@ -1,0 +1,43 @@
+//! `/authors/{name}`: how many articles somebody has written, and which.
+
+use askama::Template;
+use axum::extract::{Path, State};
+
+use super::entry::{Listing, Place};
+use super::form::Asked;
+use super::frame::Frame;
+use super::page::Page;
+use crate::problem::Problem;
+use crate::state::App;
+use crate::{article, author};
+
+#[derive(Template)]
+#[template(path = "author.html")]
+pub(super) struct AuthorPage {
+    frame: Frame,
+    id: i64,
+    name: String,
+    articles: i64,
+    live: bool,
+    own: bool,
+    listing: Listing,
+}
+
+pub(super) async fn show(
+    State(app): State<App>,
+    frame: Frame,
+    Path(name): Path<String>,
+    Asked(place): Asked<Place>,
+) -> Result<Page<AuthorPage>, Problem> {
+    let author = author::find(&app, &name).await?;
+    let articles = article::newest_of(&app, author.id, place.before(), Place::limit()).await?;
+    Ok(Page(AuthorPage {
+        id: author.id,
+        name: author.name,
+        articles: author.articles,
+        live: false,
+        own: frame.is_of(author.id),
+        listing: place.listing(articles),
+        frame,
+    }))
+}
