@@ -71,7 +71,8 @@ impl<E, F> Sum<E, F> {
     /// Counts what exists already: `select` answers key and value.
     ///
     /// It runs in a snapshot that holds no write lock, and the messages published after that
-    /// snapshot are added: each row counts once.
+    /// snapshot are added: each row counts once. It takes the place of what the table says until
+    /// then, so a service that kept the sums itself can hand them over.
     #[must_use]
     pub fn backfill(self, select: &'static str) -> Self {
         Self { backfill: Some(select), ..self }
@@ -147,6 +148,7 @@ where
         let changes = select_all(select, &mut snapshot).await?;
         let table = self.table;
         Ok(Some(Load::new(move |mut tx: Tx<SqliteConnection>| async move {
+            clear(table, &mut tx).await?;
             Ok(add(table, changes, &mut tx).await?)
         })))
     }
@@ -166,6 +168,14 @@ where
             Error::new("sum-table", message).caused_by(source)
         })
     }
+}
+
+/// What the select answers is all there was: a service that kept the sums itself until now has
+/// them in the table already. Rows stay, since the table may have other columns.
+async fn clear(table: SumInto, tx: &mut SqliteConnection) -> Result {
+    let SumInto { table, value, .. } = table;
+    let clear = format!("update {table} set {value} = 0 where {value} <> 0");
+    in_one_long_hop(tx, "clear a sum", |db| db.execute(&clear, [])).await.map(drop)
 }
 
 async fn add(table: SumInto, changes: Changes, tx: &mut SqliteConnection) -> Result {

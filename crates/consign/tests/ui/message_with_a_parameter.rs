@@ -1,0 +1,10 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, consign::Message)]
+#[message(kind = "article.changed")]
+struct Changed<T> {
+    before: T,
+    after: T,
+}
+
+fn main() {}

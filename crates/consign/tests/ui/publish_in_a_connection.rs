@@ -1,0 +1,16 @@
+use consign::Message;
+use consign::sqlite::Consign;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(kind = "article.published")]
+struct Published;
+
+async fn publish(consign: Consign, db: &mut sqlx::SqliteConnection) -> consign::Result<()> {
+    consign.publish_in(db, &Published).await?;
+    Ok(())
+}
+
+fn main() {
+    let _ = publish;
+}
