@@ -1,0 +1,23 @@
+//! The blog as its users meet it: the real program, started, asked, stopped and killed.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test reads what a program printed, and looks at the clock"
+)]
+
+mod accounts;
+mod articles;
+mod audit;
+mod authors;
+mod client;
+mod cookies;
+mod csrf;
+mod data;
+mod eventually;
+mod failures;
+mod headers;
+mod openapi;
+mod ready;
+mod search;
+mod site;
+mod supervision;

@@ -1,0 +1,288 @@
+//! A blog of one's own: the real program on a free port, over a data directory that goes away.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::client::{Client, PASSWORD};
+use crate::eventually::eventually;
+
+pub(crate) const READY_WITHIN: Duration = Duration::from_mins(1);
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_mins(1);
+
+/// Where a blog lives: its data directory and its address. Processes come and go, these stay.
+pub(crate) struct Place {
+    folder: TempDir,
+    pub(crate) listen: SocketAddr,
+    started: AtomicU32,
+}
+
+impl Place {
+    /// A place where nobody lives yet.
+    pub(crate) fn new() -> Self {
+        Self::at(free_address())
+    }
+
+    /// A place of its own at an address that somebody may have already.
+    pub(crate) fn at(listen: SocketAddr) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        Self { folder, listen, started: AtomicU32::new(0) }
+    }
+
+    /// Does not exist until the first process makes it.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data().join("blog.db")
+    }
+
+    /// Starts `blog` with `arguments`, `--listen` and `--data`.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Process {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let printed = self.folder.path().join(format!("printed-{number}"));
+        let stderr = File::create(&printed).expect("a file for what is printed");
+        let child = Command::new(env!("CARGO_BIN_EXE_blog"))
+            .args(arguments)
+            .args(["--listen", &self.listen.to_string()])
+            .arg("--data")
+            .arg(self.data())
+            .env_remove("CONSIGN_LOG")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("the blog's program starts");
+        Process { child, printed }
+    }
+
+    /// Somebody who is not signed in.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.listen)
+    }
+
+    /// Signs up under a name that nobody else has, and signs in.
+    pub(crate) async fn author(&self) -> Author {
+        static NAMES: AtomicU32 = AtomicU32::new(0);
+        let name = format!("author-{}", NAMES.fetch_add(1, Ordering::Relaxed));
+        let client = self.client();
+        client.sign_up(&name, PASSWORD).await.expect_status(201);
+        let signed_in = client.sign_in(&name, PASSWORD).await;
+        let token = signed_in.expect_status(201)["token"].as_str().expect("a token").to_owned();
+        Author { name, client: client.with_token(&token), token }
+    }
+
+    /// Waits until `GET /` answers 200.
+    pub(crate) async fn ready(&self) {
+        let client = self.client();
+        eventually("GET / answers 200", READY_WITHIN, async || {
+            let answer = client.try_get("/").await?;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until every effect of what was answered so far has landed; answers that audit.
+    pub(crate) async fn settled(&self) -> serde_json::Value {
+        let client = self.client();
+        eventually("every subscription's lag is 0", SETTLED_WITHIN, async || {
+            let audit = client.try_get("/api/audit").await.filter(|answer| answer.status == 200)?;
+            let subscriptions = audit.body["subscriptions"].as_array().expect("a list");
+            let settled = subscriptions.iter().all(|subscription| subscription["lag"] == 0);
+            settled.then_some(audit.body)
+        })
+        .await
+    }
+}
+
+/// An author who is signed in.
+pub(crate) struct Author {
+    pub(crate) name: String,
+    pub(crate) token: String,
+    pub(crate) client: Client,
+}
+
+impl Author {
+    /// Publishes an article and answers its id.
+    pub(crate) async fn publish(&self, title: &str, body: &str) -> i64 {
+        let answer = self.client.publish(title, body).await;
+        answer.expect_status(201)["id"].as_i64().expect("an id")
+    }
+}
+
+/// A started process; killed when it goes out of scope.
+pub(crate) struct Process {
+    child: Child,
+    printed: PathBuf,
+}
+
+impl Process {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL, and waits for the end, as a supervisor would.
+    pub(crate) fn kill(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        self.child.wait().expect("a child of ours");
+    }
+
+    /// Sends SIGTERM, SIGINT, SIGSTOP … by the name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
+    /// Waits for it to end by itself.
+    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
+        let printed = self.printed.clone();
+        let what = move || format!("the process ends; it printed:\n{}", read(&printed));
+        let child = &mut self.child;
+        let ended = tokio::time::timeout(within, async {
+            loop {
+                if let Some(status) = child.try_wait().expect("a child of ours") {
+                    return status;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        ended.await.unwrap_or_else(|_| panic!("within {within:?}: {}", what()))
+    }
+
+    /// What it and its children have printed on stderr so far.
+    pub(crate) fn printed(&self) -> String {
+        read(&self.printed)
+    }
+
+    /// The ids of its direct children that have `argument` in their command line.
+    pub(crate) fn children(&self, argument: &str) -> Vec<u32> {
+        children(self.id())
+            .into_iter()
+            .filter(|id| command_line(*id).iter().any(|word| word == argument))
+            .collect()
+    }
+
+    /// Waits until it has a child with that argument, other than those in `before`.
+    pub(crate) async fn child(&self, argument: &str, before: &[u32]) -> u32 {
+        let what = format!("a process {argument} is there");
+        eventually(&what, Duration::from_secs(10), async || {
+            self.children(argument).into_iter().find(|id| !before.contains(id))
+        })
+        .await
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            eprintln!("process {} printed:\n{}", self.id(), self.printed());
+        }
+    }
+}
+
+/// The whole blog, started and ready.
+pub(crate) struct Site {
+    // Before the place, so that it is killed before its directory goes.
+    pub(crate) process: Process,
+    pub(crate) place: Place,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        let place = Place::new();
+        let process = place.run(&[]);
+        place.ready().await;
+        Self { process, place }
+    }
+
+    /// One that all tests use that do not stop or count anything; it ends with the last of them.
+    pub(crate) async fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Site>> = Mutex::new(Weak::new());
+        let site = {
+            let mut shared = SHARED.lock().expect("no test fails here");
+            shared.upgrade().unwrap_or_else(|| {
+                let place = Place::new();
+                let process = place.run(&[]);
+                let site = Arc::new(Self { process, place });
+                *shared = Arc::downgrade(&site);
+                site
+            })
+        };
+        site.place.ready().await;
+        site
+    }
+}
+
+impl std::ops::Deref for Site {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// Sends a signal by its name without SIG.
+pub(crate) fn signal(process: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(status.expect("`kill` is there").success(), "cannot send SIG{name} to {process}");
+}
+
+/// Whether there is such a process, zombies not counted.
+pub(crate) fn is_alive(process: u32) -> bool {
+    stat(process).is_some_and(|stat| stat.state != 'Z')
+}
+
+/// The ids of a process's direct children.
+pub(crate) fn children(parent: u32) -> Vec<u32> {
+    let folders = std::fs::read_dir("/proc").expect("Linux").flatten();
+    let ids = folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok());
+    ids.filter(|id| stat(*id).is_some_and(|stat| stat.parent == parent && stat.state != 'Z'))
+        .collect()
+}
+
+struct Stat {
+    state: char,
+    parent: u32,
+}
+
+fn stat(process: u32) -> Option<Stat> {
+    let line = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The program's name stands before, in parentheses, and may hold anything.
+    let mut words = line[line.rfind(')')? + 1..].split_whitespace();
+    let state = words.next()?.chars().next()?;
+    Some(Stat { state, parent: words.next()?.parse().ok()? })
+}
+
+fn command_line(process: u32) -> Vec<String> {
+    let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+}
+
+fn read(file: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
+}
+
+/// Below the ports that the kernel gives to clients, so that none of them is in the way.
+fn free_address() -> SocketAddr {
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 18_000;
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let offset = u16::try_from(std::process::id() % u32::from(COUNT)).expect("it is smaller");
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + offset.wrapping_mul(31).wrapping_add(step) % COUNT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
