@@ -37,8 +37,9 @@ impl Error {
         self
     }
 
-    /// The same error once more, without its source.
-    pub(crate) fn again(&self) -> Self {
+    /// The same error once more, without its source, for who shares what failed.
+    #[must_use]
+    pub fn again(&self) -> Self {
         Self::new(self.code, self.message.clone())
     }
 

@@ -72,7 +72,7 @@ impl Connections {
         let mut connection = self.open(role).await?;
         let watched = Ending::watch(&mut connection).await;
         let ending = watched.map_err(|source| error::of_sqlx("watch a connection", source))?;
-        Ok(WriteConnection { connection, ending })
+        Ok(WriteConnection { connection, ending, savepoint: false })
     }
 }
 
@@ -81,13 +81,35 @@ impl Connections {
 pub(crate) struct WriteConnection {
     pub(crate) connection: SqliteConnection,
     ending: Arc<Ending>,
+    /// The statements of the present request stand in a savepoint.
+    savepoint: bool,
 }
 
 impl WriteConnection {
     pub(crate) async fn begin(&mut self) -> sqlx::Result<()> {
         self.ending.reset();
+        self.savepoint = false;
         let immediate = sqlx::SqlStr::from_static("BEGIN IMMEDIATE");
         Manager::begin(&mut self.connection, Some(immediate)).await
+    }
+
+    /// Goes on in the open transaction, in a savepoint that can be rolled back alone.
+    pub(crate) async fn nest(&mut self) -> Result {
+        self.check_open()?;
+        let nested = Manager::begin(&mut self.connection, None).await;
+        nested.map_err(|source| error::of_sqlx("begin", source))?;
+        self.savepoint = true;
+        Ok(())
+    }
+
+    /// Ends the savepoint, where there is one, and keeps what it holds.
+    pub(crate) async fn release(&mut self) -> Result {
+        self.check_open()?;
+        if std::mem::take(&mut self.savepoint) {
+            let released = Manager::commit(&mut self.connection).await;
+            released.map_err(|source| error::of_sqlx("end a request's statements", source))?;
+        }
+        Ok(())
     }
 
     /// Commits the transaction that [`Self::begin`] began, and no other.
@@ -100,12 +122,18 @@ impl WriteConnection {
         Ok(())
     }
 
+    /// Rolls back to where [`Self::nest`] went on, or else all.
     pub(crate) async fn rollback(&mut self) -> Result {
         self.check_open()?;
-        self.ending.ask();
+        let all = !std::mem::take(&mut self.savepoint);
+        if all {
+            self.ending.ask();
+        }
         let rolled_back = Manager::rollback(&mut self.connection).await;
         rolled_back.map_err(|source| error::of_sqlx("roll back", source))?;
-        self.ending.reset();
+        if all {
+            self.ending.reset();
+        }
         Ok(())
     }
 
@@ -115,7 +143,7 @@ impl WriteConnection {
             return Err(left());
         }
         let depth = Manager::get_transaction_depth(&self.connection);
-        if depth == 1 {
+        if depth == 1 + usize::from(self.savepoint) {
             return Ok(());
         }
         let message = "a transaction begun inside this one is still open: commit it, or roll it \

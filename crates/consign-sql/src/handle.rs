@@ -1,5 +1,6 @@
 //! The application's database, opened: what the facade's `Consign` wraps.
 
+use crate::callers::Callers;
 use crate::connection::{Connections, Role};
 use crate::error;
 use crate::line::Line;
@@ -14,7 +15,7 @@ use crate::transaction::Transaction;
 use crate::watch::Watch;
 use crate::writer::Writers;
 use consign_core::{
-    BoxFuture, Changes, Clock, Draft, Error, Message, MessageId, Outbox, Publish, Receipt, Result,
+    BoxFuture, Changes, Clock, Draft, Error, Message, MessageId, Publish, Receipt, Result,
     SystemClock, Topic,
 };
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
@@ -32,6 +33,7 @@ struct Inner {
     path: PathBuf,
     publisher: Publisher,
     line: Line,
+    callers: Callers,
     writers: Writers,
     watch: Watch,
     clock: Arc<dyn Clock>,
@@ -64,6 +66,7 @@ impl Log {
         Ok(Self(Arc::new(Inner {
             publisher: Publisher::new(remembered),
             line: Line::new(connections.clone(), Waiting::open(&path)?),
+            callers: Callers::default(),
             writers: Writers::new(connections.clone(), path.clone()),
             watch: Watch::new(connections.clone(), path.clone()),
             clock: Arc::new(SystemClock),
@@ -89,13 +92,10 @@ impl Log {
         messages: impl IntoIterator<Item = &'m M>,
     ) -> Publish<'_, Receipt> {
         let place = Location::caller();
-        Publish::new(Draft::all(messages), move |drafts| Box::pin(self.put(drafts, place)))
-    }
-
-    async fn put(&self, drafts: Vec<Draft>, place: &'static Location<'static>) -> Result<Receipt> {
-        let mut tx = Transaction::new(self.0.line.begin(place).await?, self.clone());
-        Outbox::put(&mut tx, drafts).await?;
-        tx.commit().await
+        let publish = move |drafts| -> BoxFuture<'_, Result<Receipt>> {
+            Box::pin(self.0.callers.publish(self, drafts, place))
+        };
+        Publish::new(Draft::all(messages), publish)
     }
 
     /// Publishes in a transaction that was begun with sqlx.
@@ -130,6 +130,14 @@ impl Log {
     pub(crate) fn committed(&self, topics: impl IntoIterator<Item = (Topic, TopicRow)>) {
         self.0.publisher.topics().remember(topics);
         self.0.watch.wake();
+    }
+
+    pub(crate) fn line(&self) -> &Line {
+        &self.0.line
+    }
+
+    pub(crate) fn callers(&self) -> &Callers {
+        &self.0.callers
     }
 
     pub(crate) fn publisher(&self) -> &Publisher {

@@ -2,9 +2,11 @@
 //!
 //! The only crate with SQL. Applications use the facade `consign`.
 
+mod callers;
 mod connection;
 mod cursor;
 mod error;
+mod group;
 mod handle;
 mod ledger;
 mod line;

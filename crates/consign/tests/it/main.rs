@@ -9,4 +9,5 @@ mod hang_up;
 mod message;
 mod owners;
 mod publish;
+mod shared_commit;
 mod stream;

@@ -1,0 +1,112 @@
+//! Many callers of `consign.publish` at once share a transaction: one hop, one commit.
+
+use crate::handle::Log;
+use crate::line::gone;
+use crate::transaction::Transaction;
+use consign_core::{Draft, Outbox, Published, Receipt, Result};
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::{Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// Messages that are written in one transaction, about; a call is never cut.
+const MESSAGES_MAX: usize = 1_000;
+/// Bytes of payload of one transaction, about.
+const BYTES_MAX: usize = 4 << 20;
+
+/// Who waits to be published.
+#[derive(Debug, Default)]
+pub(crate) struct Callers(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    calls: VecDeque<Call>,
+    /// A task writes what is in the queue, until it is empty.
+    is_served: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    drafts: Vec<Draft>,
+    answer: oneshot::Sender<Result<Receipt>>,
+}
+
+impl Callers {
+    /// Publishes `drafts` with whatever else waits.
+    pub(crate) async fn publish(
+        &self,
+        log: &Log,
+        drafts: Vec<Draft>,
+        place: &'static Location<'static>,
+    ) -> Result<Receipt> {
+        let (answer, answered) = oneshot::channel();
+        if self.stand(Call { drafts, answer }) {
+            tokio::spawn(serve_all(log.clone(), place));
+        }
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Stands in the queue; `true`: nobody serves it yet.
+    fn stand(&self, call: Call) -> bool {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.calls.push_back(call);
+        !std::mem::replace(&mut queue.is_served, true)
+    }
+
+    fn next(&self) -> Vec<Call> {
+        let mut queue = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut messages, mut bytes) = (0, 0);
+        let mut calls = Vec::new();
+        while messages < MESSAGES_MAX
+            && bytes < BYTES_MAX
+            && let Some(call) = queue.calls.pop_front()
+        {
+            messages += call.drafts.len();
+            bytes += call.drafts.iter().map(|draft| draft.payload.len()).sum::<usize>();
+            calls.push(call);
+        }
+        queue.is_served = !calls.is_empty();
+        calls
+    }
+}
+
+fn stopped() -> consign_core::Error {
+    consign_core::Error::new("stopped", "cannot publish: the runtime stops")
+}
+
+async fn serve_all(log: Log, place: &'static Location<'static>) {
+    loop {
+        let mut calls = log.callers().next();
+        if calls.is_empty() {
+            return;
+        }
+        let sizes = calls.iter().map(|call| call.drafts.len()).collect::<Vec<_>>();
+        let drafts = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.drafts)).collect();
+        let write = tokio::spawn(write(log.clone(), drafts, place));
+        let written = write.await.unwrap_or_else(|source| Err(gone("publish", source)));
+        answer(calls, &sizes, written);
+    }
+}
+
+async fn write(log: Log, drafts: Vec<Draft>, place: &'static Location<'static>) -> Result<Receipt> {
+    let mut tx = Transaction::new(log.line().begin(place).await?, log.clone());
+    Outbox::put(&mut tx, drafts).await?;
+    tx.commit().await
+}
+
+fn answer(calls: Vec<Call>, sizes: &[usize], written: Result<Receipt>) {
+    let published = written.as_ref().map(Receipt::messages);
+    let mut rest: &[Published] = published.as_ref().map_or(&[], |messages| messages);
+    for (call, size) in calls.into_iter().zip(sizes) {
+        let answer = match &written {
+            Ok(_) => {
+                let (own, others) = rest.split_at(*size);
+                rest = others;
+                Ok(Receipt::new(own.to_vec()))
+            }
+            Err(error) => Err(error.again()),
+        };
+        // The caller may be gone: the message is published all the same.
+        let _ = call.answer.send(answer);
+    }
+}

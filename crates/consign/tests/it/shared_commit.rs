@@ -1,0 +1,101 @@
+//! Requests that stand in line share a commit, and nothing else.
+
+use crate::database::{Database, Liked};
+
+/// Holds the line while `others` come to stand in it, so that they form one group.
+async fn in_one_group<T: Send + 'static>(
+    others: Vec<tokio::task::JoinHandle<T>>,
+    first: consign::sqlite::Transaction,
+) -> Vec<T> {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    first.rollback().await.unwrap();
+    let mut answers = Vec::new();
+    for other in others {
+        answers.push(other.await.unwrap());
+    }
+    answers
+}
+
+fn like(d: &Database, article_id: i64, then: Then) -> tokio::task::JoinHandle<Result<(), String>> {
+    let consign = d.consign.clone();
+    tokio::spawn(async move {
+        let mut tx = consign.begin().await.map_err(|error| error.to_string())?;
+        let insert = sqlx::query("insert into likes (article_id) values (?1)").bind(article_id);
+        insert.execute(&mut *tx).await.map_err(|error| error.to_string())?;
+        tx.publish(&Liked { article_id }).await.map_err(|error| error.to_string())?;
+        match then {
+            Then::Commits => drop(tx.commit().await.map_err(|error| error.to_string())?),
+            Then::RollsBack => tx.rollback().await.map_err(|error| error.to_string())?,
+            Then::Drops => drop(tx),
+            Then::CommitsRaw => {
+                let _ = sqlx::raw_sql("commit").execute(&mut *tx).await;
+                tx.commit().await.map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Commits,
+    RollsBack,
+    Drops,
+    CommitsRaw,
+}
+
+const ROWS: &str = "select count(*) from likes";
+const MESSAGES: &str = "select count(*) from consign_log";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_request_takes_back_the_others_keep() {
+    for round in 0..20 {
+        let d = Database::new().await;
+        let first = d.consign.begin().await.unwrap();
+        let ends = [Then::Commits, Then::RollsBack, Then::Drops, Then::Commits];
+        let others = (0..16).map(|n| like(&d, n, ends[(n as usize + round) % 4])).collect();
+        for answer in in_one_group(others, first).await {
+            answer.unwrap();
+        }
+        assert_eq!((d.number(ROWS).await, d.number(MESSAGES).await), (8, 8));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_the_shared_transaction_fails_its_group_and_nobody_is_answered_falsely() {
+    for _ in 0..20 {
+        let d = Database::new().await;
+        let first = d.consign.begin().await.unwrap();
+        let then = |n| if n == 7 { Then::CommitsRaw } else { Then::Commits };
+        let others = (0..16).map(|n| like(&d, n, then(n))).collect();
+        let answers = in_one_group(others, first).await;
+        assert!(answers[7].is_err());
+        let accepted = answers.iter().filter(|answer| answer.is_ok()).count() as i64;
+        assert_eq!((d.number(ROWS).await, d.number(MESSAGES).await), (accepted, accepted));
+        d.like(1).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_callers_of_publish_are_each_answered_where_their_message_lies() {
+    let d = Database::new().await;
+    let calls = (0..256).map(|article_id| {
+        let consign = d.consign.clone();
+        tokio::spawn(async move {
+            let all = vec![Liked { article_id }; 1 + article_id as usize % 3];
+            (all.len(), consign.publish_all(&all).await.unwrap())
+        })
+    });
+    let mut places = std::collections::HashSet::new();
+    let mut published = 0;
+    for call in calls.collect::<Vec<_>>() {
+        let (count, receipt) = call.await.unwrap();
+        assert_eq!(receipt.messages().len(), count);
+        published += count;
+        places.extend(receipt.messages().iter().map(|m| (m.partition, m.offset)));
+    }
+    assert_eq!(places.len(), published);
+    assert_eq!(d.number(MESSAGES).await, published as i64);
+}
