@@ -37,3 +37,8 @@ pub mod sqlite {
 /// What the derive macro writes calls to; not API.
 #[doc(hidden)]
 pub use consign_core::__private;
+
+/// The program of README.md, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
