@@ -95,7 +95,7 @@ impl WriteConnection {
 
     /// Goes on in the open transaction, in a savepoint that can be rolled back alone.
     pub(crate) async fn nest(&mut self) -> Result {
-        self.check_open()?;
+        self.settle().await?;
         let nested = Manager::begin(&mut self.connection, None).await;
         nested.map_err(|source| error::of_sqlx("begin", source))?;
         self.savepoint = true;
@@ -104,7 +104,7 @@ impl WriteConnection {
 
     /// Ends the savepoint, where there is one, and keeps what it holds.
     pub(crate) async fn release(&mut self) -> Result {
-        self.check_open()?;
+        self.settle().await?;
         if std::mem::take(&mut self.savepoint) {
             let released = Manager::commit(&mut self.connection).await;
             released.map_err(|source| error::of_sqlx("end a request's statements", source))?;
@@ -114,7 +114,7 @@ impl WriteConnection {
 
     /// Commits the transaction that [`Self::begin`] began, and no other.
     pub(crate) async fn commit(&mut self) -> Result {
-        self.check_open()?;
+        self.settle().await?;
         self.ending.ask();
         let committed = Manager::commit(&mut self.connection).await;
         committed.map_err(|source| error::of_sqlx("commit", source))?;
@@ -124,7 +124,7 @@ impl WriteConnection {
 
     /// Rolls back to where [`Self::nest`] went on, or else all.
     pub(crate) async fn rollback(&mut self) -> Result {
-        self.check_open()?;
+        self.settle().await?;
         let all = !std::mem::take(&mut self.savepoint);
         if all {
             self.ending.ask();
@@ -137,18 +137,31 @@ impl WriteConnection {
         Ok(())
     }
 
-    /// Refuses to go on in a transaction that somebody else has ended or nested.
-    pub(crate) fn check_open(&self) -> Result {
-        if self.ending.is_unasked() {
-            return Err(left());
+    /// Waits for what was sent to the connection before, such as the rollback of a nested
+    /// transaction that was dropped, and refuses to go on where that left something else open.
+    async fn settle(&mut self) -> Result {
+        self.check_open()?;
+        if !self.is_nested() {
+            return Ok(());
         }
-        let depth = Manager::get_transaction_depth(&self.connection);
-        if depth == 1 + usize::from(self.savepoint) {
+        let settled = self.connection.ping().await;
+        settled.map_err(|source| error::of_sqlx("end a transaction", source))?;
+        if !self.is_nested() {
             return Ok(());
         }
         let message = "a transaction begun inside this one is still open: commit it, or roll it \
                        back, before this one ends";
         Err(Error::new("transaction-nested", message))
+    }
+
+    fn is_nested(&self) -> bool {
+        let depth = Manager::get_transaction_depth(&self.connection);
+        depth != 1 + usize::from(self.savepoint)
+    }
+
+    /// Refuses to go on in a transaction that somebody else has ended.
+    pub(crate) fn check_open(&self) -> Result {
+        if self.ending.is_unasked() { Err(left()) } else { Ok(()) }
     }
 
     /// Closes the connection; whatever was open is rolled back.

@@ -117,6 +117,24 @@ async fn a_nested_transaction_is_a_savepoint() {
     assert_eq!(d.number("select sum(article_id) from likes").await, 2);
 }
 
+/// Its rollback is only on its way when the outer transaction ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_transaction_that_was_dropped_is_no_obstacle() {
+    use sqlx::Connection;
+    let d = Database::new().await;
+    for _ in 0..50 {
+        let mut tx = d.consign.begin().await.unwrap();
+        let mut inner = tx.begin().await.unwrap();
+        let insert = sqlx::query("insert into likes (article_id) values (1)");
+        insert.execute(&mut *inner).await.unwrap();
+        drop(inner);
+        tx.publish(&Liked { article_id: 1 }).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    assert_eq!(d.number("select count(*) from likes").await, 0);
+    assert_eq!(d.number("select count(*) from consign_log").await, 50);
+}
+
 /// Fails in a way of its own a few times.
 struct Fails {
     how: How,
