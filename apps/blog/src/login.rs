@@ -1,6 +1,6 @@
 //! Login sessions: a token in the hands of a person or a program, its hash in the database.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -90,7 +90,11 @@ impl Token {
     fn new() -> Self {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes).expect("the system gives random bytes");
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+        let mut text = String::with_capacity(2 * TOKEN_BYTES);
+        for byte in bytes {
+            write!(text, "{byte:02x}").expect("a String takes whatever is written");
+        }
+        Self(text)
     }
 
     /// Takes what a client sent; `None` if it cannot be a token of ours.

@@ -46,11 +46,29 @@ impl Place {
 
     /// Starts `blog` with `arguments`, `--listen` and `--data`.
     pub(crate) fn run(&self, arguments: &[&str]) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blog"));
+        command.args(arguments);
+        self.spawn(command)
+    }
+
+    /// Starts `blog` where its data directory is a disk of so many bytes, which nobody else sees.
+    pub(crate) fn run_on_small_disk(&self, bytes: usize) -> Process {
+        std::fs::create_dir_all(self.data()).expect("a place to put the disk");
+        let mut command = Command::new("unshare");
+        command
+            .args(["--map-root-user", "--mount", "sh", "-e", "-c"])
+            .arg("mount -t tmpfs -o size=$0 small \"$1\"; shift; exec \"$@\"")
+            .arg(bytes.to_string())
+            .arg(self.data())
+            .arg(env!("CARGO_BIN_EXE_blog"));
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let printed = self.folder.path().join(format!("printed-{number}"));
         let stderr = File::create(&printed).expect("a file for what is printed");
-        let child = Command::new(env!("CARGO_BIN_EXE_blog"))
-            .args(arguments)
+        let child = command
             .args(["--listen", &self.listen.to_string()])
             .arg("--data")
             .arg(self.data())
@@ -155,6 +173,11 @@ impl Process {
             }
         });
         ended.await.unwrap_or_else(|_| panic!("within {within:?}: {}", what()))
+    }
+
+    /// A path as this process sees it, which may have disks of its own.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        Path::new(&format!("/proc/{}/root", self.id())).join(path.strip_prefix("/").unwrap_or(path))
     }
 
     /// What it and its children have printed on stderr so far.
