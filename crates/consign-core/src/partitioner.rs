@@ -6,7 +6,10 @@
 use crate::{Key, Partition};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// The partition of a key among `partitions` (at least 1).
+/// The partition of a key among `partitions`.
+///
+/// # Panics
+/// Where there are none.
 pub fn partition_of(key: &Key, partitions: u16) -> Partition {
     let positive = murmur2(key.as_bytes()) & 0x7fff_ffff;
     Partition(u16::try_from(positive % u32::from(partitions)).expect("less than a u16"))
@@ -17,14 +20,17 @@ pub fn partition_of(key: &Key, partitions: u16) -> Partition {
 pub struct RoundRobin(AtomicU32);
 
 impl RoundRobin {
-    /// The next partition among `partitions` (at least 1).
+    /// The next partition among `partitions`.
+    ///
+    /// # Panics
+    /// Where there are none.
     pub fn next(&self, partitions: u16) -> Partition {
         let turn = self.0.fetch_add(1, Ordering::Relaxed) % u32::from(partitions);
         Partition(u16::try_from(turn).expect("less than a u16"))
     }
 }
 
-/// Austin Appleby's MurmurHash2 with Kafka's seed
+/// Austin Appleby's `MurmurHash2` with Kafka's seed
 /// (`org.apache.kafka.common.utils.Utils.murmur2`).
 fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;

@@ -142,6 +142,7 @@ impl<'a, Answer> Publish<'a, Answer> {
     }
 
     /// Takes this key instead of the one that the message names.
+    #[expect(clippy::needless_pass_by_value, reason = "an id is written as it stands")]
     pub fn key(self, key: impl ToString) -> Self {
         let key = Key::new(key.to_string());
         self.each(|draft| {

@@ -84,7 +84,7 @@ async fn serve_all(log: Log, place: &'static Location<'static>) {
         let drafts = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.drafts)).collect();
         let write = tokio::spawn(write(log.clone(), drafts, place));
         let written = write.await.unwrap_or_else(|source| Err(gone("publish", source)));
-        answer(calls, &sizes, written);
+        answer(calls, &sizes, &written);
     }
 }
 
@@ -94,11 +94,11 @@ async fn write(log: Log, drafts: Vec<Draft>, place: &'static Location<'static>) 
     tx.commit().await
 }
 
-fn answer(calls: Vec<Call>, sizes: &[usize], written: Result<Receipt>) {
+fn answer(calls: Vec<Call>, sizes: &[usize], written: &Result<Receipt>) {
     let published = written.as_ref().map(Receipt::messages);
     let mut rest: &[Published] = published.as_ref().map_or(&[], |messages| messages);
     for (call, size) in calls.into_iter().zip(sizes) {
-        let answer = match &written {
+        let answer = match written {
             Ok(_) => {
                 let (own, others) = rest.split_at(*size);
                 rest = others;

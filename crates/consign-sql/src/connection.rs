@@ -39,10 +39,7 @@ impl Role {
             Self::Requests => {
                 ("pragma synchronous = full; pragma wal_autocheckpoint = 16000", Busy::Waits)
             }
-            Self::Effects => {
-                ("pragma synchronous = normal; pragma wal_autocheckpoint = 0", Busy::Fails)
-            }
-            Self::Checkpoints => {
+            Self::Effects | Self::Checkpoints => {
                 ("pragma synchronous = normal; pragma wal_autocheckpoint = 0", Busy::Fails)
             }
             Self::Reads => ("pragma query_only = on", Busy::Waits),

@@ -67,7 +67,7 @@ impl Line {
         let (standing, holder) = (Arc::clone(&self.standing), Arc::clone(&self.holder));
         let begin = tokio::spawn(stand(slot, shown, standing, holder, place));
         match tokio::time::timeout(REQUEST_WAIT_MAX, begin).await {
-            Ok(begun) => begun.map_err(|source| gone("begin", source))?,
+            Ok(stood) => stood.map_err(|source| gone("begin", source))?,
             Err(_) => Err(self.too_long()),
         }
     }
@@ -186,12 +186,11 @@ impl Drop for Held {
     fn drop(&mut self) {
         let Some(mut slot) = self.leave() else { return };
         let standing = Arc::clone(&self.standing);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                runtime.spawn(async move { slot.rollback(is_wanted(&standing)).await });
-            }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { slot.rollback(is_wanted(&standing)).await });
+        } else {
             // Without a runtime the connection goes, and the transaction with it.
-            Err(_) => (slot.connection, slot.group) = (None, None),
+            (slot.connection, slot.group) = (None, None);
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use crate::topics::TopicRow;
 use consign_core::{Epoch, Member, Members, Offset, Owned, Partition, SubscriptionId, WorkerId};
-use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::time::Duration;
 use uuid::Uuid;
@@ -10,7 +9,7 @@ use uuid::Uuid;
 /// A worker that is merely stopped keeps its partitions for this long.
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// Rows of workers that died on a machine that is gone are removed after this.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 60 * 60);
+const FORGOTTEN: Duration = Duration::from_hours(24);
 
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -67,15 +66,13 @@ pub(crate) fn members(
     let select = "SELECT id FROM consign_worker WHERE alive_until > ?2
                   AND EXISTS (SELECT 1 FROM json_each(subscriptions) WHERE value = ?1) ORDER BY id";
     let mut select = db.prepare(select)?;
-    let workers = select.query_map([of.0, now], |row| worker(row.get(0)?))?;
+    let workers = select.query_map([of.0, now], |row| worker(row.get_ref(0)?.as_blob()?))?;
     let workers = workers.collect::<rusqlite::Result<Vec<_>>>()?;
     let select = "SELECT partition, owner FROM consign_cursor WHERE subscription = ?1";
     let mut select = db.prepare(select)?;
     let partitions = select.query_map([of.0], |row| {
-        let owner = match row.get(1)? {
-            Value::Blob(owner) => Some(worker(owner)?).filter(|owner| workers.contains(owner)),
-            _ => None,
-        };
+        let owner = row.get_ref(1)?.as_blob_or_null()?.map(worker).transpose()?;
+        let owner = owner.filter(|owner| workers.contains(owner));
         Ok(Member { partition: topic.partition(row.get(0)?), owner })
     })?;
     let partitions = partitions.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -83,8 +80,8 @@ pub(crate) fn members(
     Ok(Members { workers, partitions, kinds })
 }
 
-fn worker(id: Vec<u8>) -> rusqlite::Result<WorkerId> {
-    let id = Uuid::from_slice(&id).map_err(|source| {
+fn worker(id: &[u8]) -> rusqlite::Result<WorkerId> {
+    let id = Uuid::from_slice(id).map_err(|source| {
         rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Blob, Box::new(source))
     })?;
     Ok(WorkerId(id))

@@ -66,7 +66,7 @@ impl Transaction {
     /// It runs on a task of its own: a caller that goes away neither stops the commit nor loses the
     /// wake-up.
     pub async fn commit(mut self) -> Result<Receipt> {
-        let held = self.held.take().expect("it ends once");
+        let held = self.take();
         let (log, topics) = (self.log.clone(), std::mem::take(&mut self.topics));
         let receipt = Receipt::new(std::mem::take(&mut self.published));
         let commit = tokio::spawn(async move {
@@ -82,9 +82,13 @@ impl Transaction {
     /// # Errors
     /// Nothing is kept even then; the error says what SQL of the application had done.
     pub async fn rollback(mut self) -> Result {
-        let held = self.held.take().expect("it ends once");
+        let held = self.take();
         let rollback = tokio::spawn(held.rollback());
         rollback.await.map_err(|source| gone("roll back", source))?
+    }
+
+    fn take(&mut self) -> Held {
+        self.held.take().expect("it ends once")
     }
 
     fn held(&self) -> &Held {

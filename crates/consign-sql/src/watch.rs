@@ -53,7 +53,7 @@ impl Watch {
             let (connections, path) = (self.connections.clone(), self.path.clone());
             let counter = Arc::downgrade(&self.counter);
             tokio::spawn(async move {
-                let mut looks = Looks::new(path);
+                let mut looks = Looks::new(&path);
                 while let Some(counter) = counter.upgrade() {
                     if let Err(error) = looks.watch(&connections, &counter).await {
                         tracing::warn!(%error, "cannot watch the database, trying again");
@@ -79,9 +79,9 @@ struct Looks {
 }
 
 impl Looks {
-    fn new(path: PathBuf) -> Self {
+    fn new(path: &Path) -> Self {
         let written = Arc::new(Notify::new());
-        let directory = watch_directory(&path, Arc::clone(&written))
+        let directory = watch_directory(path, Arc::clone(&written))
             .inspect_err(|error| tracing::warn!(%error, "looking every 20 ms instead"));
         Self { written, directory: directory.ok(), connection: None, version: -1 }
     }

@@ -230,8 +230,9 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             ledger.release(self.subject.of, &release).await?;
         }
         if !take.is_empty() {
-            let taken = ledger.take(self.subject.of, &take).await?;
-            taken.into_iter().for_each(|owned| self.assigned.add(owned));
+            for owned in ledger.take(self.subject.of, &take).await? {
+                self.assigned.add(owned);
+            }
             tracing::debug!(
                 subscription = self.subject.name,
                 owned = self.assigned.len(),

@@ -22,14 +22,14 @@ pub(crate) fn judge<M: Message>(
     clock: &dyn Clock,
 ) -> Judged<M> {
     let Some(known) = M::KINDS.iter().find(|known| *known.name == *envelope.kind) else {
-        return match named.iter().any(|named| **named == *envelope.kind) {
-            false => Judged::Skip(envelope.kind),
-            true => Judged::Wait(format!(
-                "message {offset} ({}) is of the kind {:?}, which another build of this \
-                 subscription reads and this one does not know: it waits for that build",
-                envelope.id, envelope.kind
-            )),
-        };
+        if !named.iter().any(|named| **named == *envelope.kind) {
+            return Judged::Skip(envelope.kind);
+        }
+        return Judged::Wait(format!(
+            "message {offset} ({}) is of the kind {:?}, which another build of this subscription \
+             reads and this one does not know: it waits for that build",
+            envelope.id, envelope.kind
+        ));
     };
     if envelope.version > known.version {
         return Judged::Wait(format!(

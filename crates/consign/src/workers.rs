@@ -56,6 +56,8 @@ impl Workers<Subscribed> {
 
 impl<Has> fmt::Debug for Workers<Has> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("subscriptions", &self.subscriptions).finish()
+        f.debug_struct("Workers")
+            .field("subscriptions", &self.subscriptions)
+            .finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ const RESTART_PAGES: i64 = 8_000;
 /// A reader that pins the WAL is left alone for this long, then twice this …
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// … up to this.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_mins(1);
 /// From this back-off on, and then each time it doubles, it is said that a reader pins the WAL.
 const SAY_FROM: Duration = Duration::from_secs(5);
 
@@ -81,7 +81,7 @@ impl Checkpoints {
         self.not_before = now + self.back_off;
         let since = *self.since.get_or_insert(now);
         if self.back_off >= SAY_FROM {
-            let (mib, age) = (left.pages * 4096 >> 20, since.elapsed().as_secs());
+            let (mib, age) = ((left.pages * 4096) >> 20, since.elapsed().as_secs());
             tracing::warn!(
                 "a reader that stays open keeps the WAL from being copied since {age} s: it has \
                  {mib} MiB; end that reader"

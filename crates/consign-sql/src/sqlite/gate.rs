@@ -117,7 +117,7 @@ pub(crate) struct Turns {
 /// Held until dropped, or not held at all when the holder before was stopped.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    turn: Option<Arc<File>>,
+    held: Option<Arc<File>>,
     wait: Arc<File>,
     since: Instant,
     number: u64,
@@ -162,7 +162,7 @@ impl Turns {
         let alone = held && now == self.mine;
         self.mine = now + 1;
         let turn = Turn {
-            turn: held.then(|| Arc::clone(&self.turn)),
+            held: held.then(|| Arc::clone(&self.turn)),
             wait: Arc::clone(&self.wait),
             since: Instant::now(),
             number: now + 1,
@@ -184,7 +184,7 @@ impl Turns {
 
 impl Turn {
     fn write(&self) {
-        if let Some(file) = &self.turn {
+        if let Some(file) = &self.held {
             let numbers = [self.number, self.quiet].map(u64::to_le_bytes);
             let _ = file.write_all_at(numbers.as_flattened(), 0);
         }
@@ -198,7 +198,7 @@ impl Turn {
     }
 
     pub(crate) fn others_recently(&self) -> bool {
-        self.turn.is_none() || self.quiet < RECENT_TURNS
+        self.held.is_none() || self.quiet < RECENT_TURNS
     }
 
     fn somebody_waits(&self) -> bool {
@@ -217,7 +217,7 @@ impl Turn {
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(file) = self.turn.take() {
+        if let Some(file) = self.held.take() {
             let _ = file.unlock();
         }
     }

@@ -59,11 +59,11 @@ async fn worker(d: &Database) -> Running {
 /// Publishes steps of twenty keys, in order, until it is told to stop; answers how many.
 fn publish_steps(
     consign: Consign,
-    mut stop: tokio::sync::oneshot::Receiver<()>,
+    mut end: tokio::sync::oneshot::Receiver<()>,
 ) -> tokio::task::JoinHandle<i64> {
     tokio::spawn(async move {
         let mut step = 0;
-        while stop.try_recv().is_err() {
+        while end.try_recv().is_err() {
             let mut tx = consign.begin().await.unwrap();
             let steps = (0..20).map(|key| Stepped { key, step }).collect::<Vec<_>>();
             tx.publish_all(&steps).await.unwrap();

@@ -55,7 +55,8 @@ async fn what_one_request_takes_back_the_others_keep() {
         let d = Database::new().await;
         let first = d.consign.begin().await.unwrap();
         let ends = [Then::Commits, Then::RollsBack, Then::Drops, Then::Commits];
-        let others = (0..16).map(|n| like(&d, n, ends[(n as usize + round) % 4])).collect();
+        let ends = ends.into_iter().cycle().skip(round);
+        let others = (0..16).zip(ends).map(|(n, end)| like(&d, n, end)).collect();
         for answer in in_one_group(others, first).await {
             answer.unwrap();
         }
@@ -72,7 +73,8 @@ async fn who_leaves_the_shared_transaction_fails_its_group_and_nobody_is_answere
         let others = (0..16).map(|n| like(&d, n, then(n))).collect();
         let answers = in_one_group(others, first).await;
         assert!(answers[7].is_err());
-        let accepted = answers.iter().filter(|answer| answer.is_ok()).count() as i64;
+        let accepted = answers.iter().filter(|answer| answer.is_ok()).count();
+        let accepted = i64::try_from(accepted).unwrap();
         assert_eq!((d.number(ROWS).await, d.number(MESSAGES).await), (accepted, accepted));
         d.like(1).await.unwrap();
     }
@@ -81,10 +83,11 @@ async fn who_leaves_the_shared_transaction_fails_its_group_and_nobody_is_answere
 #[tokio::test(flavor = "multi_thread")]
 async fn many_callers_of_publish_are_each_answered_where_their_message_lies() {
     let d = Database::new().await;
-    let calls = (0..256).map(|article_id| {
+    let calls = (0..256_u16).map(|article_id| {
         let consign = d.consign.clone();
         tokio::spawn(async move {
-            let all = vec![Liked { article_id }; 1 + article_id as usize % 3];
+            let all =
+                vec![Liked { article_id: i64::from(article_id) }; 1 + usize::from(article_id % 3)];
             (all.len(), consign.publish_all(&all).await.unwrap())
         })
     });
@@ -97,5 +100,5 @@ async fn many_callers_of_publish_are_each_answered_where_their_message_lies() {
         places.extend(receipt.messages().iter().map(|m| (m.partition, m.offset)));
     }
     assert_eq!(places.len(), published);
-    assert_eq!(d.number(MESSAGES).await, published as i64);
+    assert_eq!(d.number(MESSAGES).await, i64::try_from(published).unwrap());
 }
