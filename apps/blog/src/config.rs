@@ -1,6 +1,5 @@
 //! What was typed.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -15,7 +14,7 @@ pub(crate) struct Config {
 
     /// Where the site is served
     #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: String,
 
     /// Where everything is kept; made where it is missing
     #[arg(long, global = true, value_name = "DIR", default_value = "./data")]

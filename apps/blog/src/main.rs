@@ -31,6 +31,7 @@ mod web;
 mod worker;
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -71,12 +72,12 @@ async fn run(config: Config) -> Result<(), BoxError> {
 
 /// Serves the site, with its workers below this process if they are asked for.
 async fn site(config: &Config, stop: &Stop, with_workers: bool) -> Result<(), BoxError> {
-    let listener = serve::listen(config.listen).await?;
+    let listener = serve::listen(&config.listen).await?;
     let db = db::open(&config.data).await?;
     let consign = Consign::open(&db).await?;
-    seed::plant(&consign).await?;
+    seed::plant(&db, &consign).await?;
     let supervisor = with_workers.then(|| Supervisor::start(&config.data, stop)).transpose()?;
-    print_banner(config);
+    print_banner(config, listener.local_addr()?);
     serve::serve(listener, App::new(db.clone(), consign, stop.clone())).await;
     if let Some(supervisor) = supervisor {
         supervisor.drain().await;
@@ -85,7 +86,7 @@ async fn site(config: &Config, stop: &Stop, with_workers: bool) -> Result<(), Bo
     Ok(())
 }
 
-fn print_banner(config: &Config) {
+fn print_banner(config: &Config, listen: SocketAddr) {
     let workers = match config.part {
         None => WorkerName::ALL.map(WorkerName::as_str).join(" · "),
         Some(_) => "none here: start them with `blog worker NAME`".to_owned(),
@@ -103,7 +104,6 @@ fn print_banner(config: &Config) {
          ➜  API       http://{listen}/api/openapi.json\n\n  \
          ctrl-c stops everything\n",
         file.display(),
-        listen = config.listen,
     );
 }
 

@@ -1,6 +1,7 @@
 //! The demo authors and articles that a new site has.
 
 use consign::sqlite::{Consign, Transaction};
+use sqlx::SqlitePool;
 
 use crate::BoxError;
 use crate::messages::ArticlePublished;
@@ -29,7 +30,14 @@ const ARTICLES: [&str; 15] = [
 const EVERY: std::time::Duration = std::time::Duration::from_hours(23);
 
 /// Stores and publishes them, unless that was done before; the marker of it is in the same transaction.
-pub(crate) async fn plant(consign: &Consign) -> Result<(), BoxError> {
+pub(crate) async fn plant(db: &SqlitePool, consign: &Consign) -> Result<(), BoxError> {
+    let planted: bool =
+        sqlx::query_scalar("select exists (select 1 from markers where name = 'seeded')")
+            .fetch_one(db)
+            .await?;
+    if planted {
+        return Ok(());
+    }
     let mut tx = consign.begin().await?;
     let now = Moment::now();
     let marked = sqlx::query("insert or ignore into markers (name, at) values ('seeded', ?1)")
@@ -37,6 +45,7 @@ pub(crate) async fn plant(consign: &Consign) -> Result<(), BoxError> {
         .execute(&mut *tx)
         .await?;
     if marked.rows_affected() == 0 {
+        // Another process was faster.
         tx.rollback().await?;
         return Ok(());
     }

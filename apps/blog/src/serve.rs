@@ -32,14 +32,14 @@ const FINISHED_WITHIN: Duration = Duration::from_secs(4);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Takes the address, or says who could.
-pub(crate) async fn listen(address: SocketAddr) -> Result<TcpListener, BoxError> {
+pub(crate) async fn listen(address: &str) -> Result<TcpListener, BoxError> {
     TcpListener::bind(address).await.map_err(|error| {
         let remedy = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                let port = address.port();
+                let port = address.rsplit(':').next().unwrap_or(address);
                 format!("port {port} is taken: stop what uses it, or name another with --listen")
             }
-            _ => format!("{error}: name another address with --listen"),
+            _ => format!("{error}: name another address with --listen, such as 127.0.0.1:8080"),
         };
         format!("cannot listen on {address}: {remedy}").into()
     })

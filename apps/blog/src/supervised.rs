@@ -1,6 +1,6 @@
 //! A worker's side of being supervised: it shows that it lives, and ends when its supervisor is gone.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::stop::Stop;
@@ -14,8 +14,13 @@ pub(crate) fn begin(stop: &Stop) {
     // A thread of its own, not a task: a blocked read would keep the runtime from ending.
     std::thread::spawn(move || {
         let mut stdin = std::io::stdin().lock();
-        while !matches!(stdin.read(&mut [0; 64]), Ok(0) | Err(_)) {}
-        stop.ask();
+        loop {
+            match stdin.read(&mut [0; 64]) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return stop.ask(),
+            }
+        }
     });
 }
 
