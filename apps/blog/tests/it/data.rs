@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
-use crate::site::{Place, Process, Site};
+use crate::process::Process;
+use crate::site::{Place, Site};
 
 #[tokio::test]
 async fn nobody_else_on_the_machine_reads_the_data() {

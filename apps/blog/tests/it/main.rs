@@ -20,6 +20,7 @@ mod hang_up;
 mod headers;
 mod openapi;
 mod overload;
+mod process;
 mod ready;
 mod search;
 mod sessions;

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::client::{Client, PASSWORD};
 use crate::eventually::eventually;
+use crate::process::Process;
 
 pub(crate) const READY_WITHIN: Duration = Duration::from_mins(1);
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_mins(1);
@@ -79,7 +80,7 @@ impl Place {
             .stderr(stderr)
             .spawn()
             .expect("the blog's program starts");
-        Process { child, printed }
+        Process::new(child, printed)
     }
 
     /// Somebody who is not signed in.
@@ -136,82 +137,6 @@ impl Author {
     }
 }
 
-/// A started process; killed when it goes out of scope.
-pub(crate) struct Process {
-    child: Child,
-    printed: PathBuf,
-}
-
-impl Process {
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// SIGKILL, and waits for the end, as a supervisor would.
-    pub(crate) fn kill(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        self.child.wait().expect("a child of ours");
-    }
-
-    /// Sends SIGTERM, SIGINT, SIGSTOP … by the name without SIG.
-    pub(crate) fn signal(&self, name: &str) {
-        signal(self.id(), name);
-    }
-
-    /// Waits for it to end by itself.
-    pub(crate) async fn ended(&mut self, within: Duration) -> ExitStatus {
-        let printed = self.printed.clone();
-        let what = move || format!("the process ends; it printed:\n{}", read(&printed));
-        let child = &mut self.child;
-        let ended = tokio::time::timeout(within, async {
-            loop {
-                if let Some(status) = child.try_wait().expect("a child of ours") {
-                    return status;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        });
-        ended.await.unwrap_or_else(|_| panic!("within {within:?}: {}", what()))
-    }
-
-    /// A path as this process sees it, which may have disks of its own.
-    pub(crate) fn path(&self, path: &Path) -> PathBuf {
-        Path::new(&format!("/proc/{}/root", self.id())).join(path.strip_prefix("/").unwrap_or(path))
-    }
-
-    /// What it and its children have printed on stderr so far.
-    pub(crate) fn printed(&self) -> String {
-        read(&self.printed)
-    }
-
-    /// The ids of its direct children that have `argument` in their command line.
-    pub(crate) fn children(&self, argument: &str) -> Vec<u32> {
-        children(self.id())
-            .into_iter()
-            .filter(|id| command_line(*id).iter().any(|word| word == argument))
-            .collect()
-    }
-
-    /// Waits until it has a child with that argument, other than those in `before`.
-    pub(crate) async fn child(&self, argument: &str, before: &[u32]) -> u32 {
-        let what = format!("a process {argument} is there");
-        eventually(&what, Duration::from_secs(10), async || {
-            self.children(argument).into_iter().find(|id| !before.contains(id))
-        })
-        .await
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.kill();
-        if std::thread::panicking() {
-            eprintln!("process {} printed:\n{}", self.id(), self.printed());
-        }
-    }
-}
-
 /// The whole blog, started and ready.
 pub(crate) struct Site {
     // Before the place, so that it is killed before its directory goes.
@@ -251,47 +176,6 @@ impl std::ops::Deref for Site {
     fn deref(&self) -> &Place {
         &self.place
     }
-}
-
-/// Sends a signal by its name without SIG.
-pub(crate) fn signal(process: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
-    assert!(status.expect("`kill` is there").success(), "cannot send SIG{name} to {process}");
-}
-
-/// Whether there is such a process, zombies not counted.
-pub(crate) fn is_alive(process: u32) -> bool {
-    stat(process).is_some_and(|stat| stat.state != 'Z')
-}
-
-/// The ids of a process's direct children.
-pub(crate) fn children(parent: u32) -> Vec<u32> {
-    let folders = std::fs::read_dir("/proc").expect("Linux").flatten();
-    let ids = folders.filter_map(|folder| folder.file_name().to_str()?.parse().ok());
-    ids.filter(|id| stat(*id).is_some_and(|stat| stat.parent == parent && stat.state != 'Z'))
-        .collect()
-}
-
-struct Stat {
-    state: char,
-    parent: u32,
-}
-
-fn stat(process: u32) -> Option<Stat> {
-    let line = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The program's name stands before, in parentheses, and may hold anything.
-    let mut words = line[line.rfind(')')? + 1..].split_whitespace();
-    let state = words.next()?.chars().next()?;
-    Some(Stat { state, parent: words.next()?.parse().ok()? })
-}
-
-fn command_line(process: u32) -> Vec<String> {
-    let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-    line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
-}
-
-fn read(file: &Path) -> String {
-    String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
 }
 
 /// Below the ports that the kernel gives to clients, so that none of them is in the way.

@@ -7,7 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::eventually::eventually;
-use crate::site::{Place, Process, Site, is_alive, signal};
+use crate::process::{Process, is_alive, signal};
+use crate::site::{Place, Site};
 
 const WORKERS: [&str; 2] = ["counter", "search"];
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
