@@ -160,6 +160,7 @@ impl Ledger for SqlLedger {
         let left = left.await;
         // Even if nothing could be written: the free lock says that we are gone.
         *self.me.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.log.writers().rested().await;
         left
     }
 

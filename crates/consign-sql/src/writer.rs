@@ -51,6 +51,11 @@ impl Writers {
         paces.entry(of).or_default().messages()
     }
 
+    /// Waits until what follows the last transaction is over.
+    pub(crate) async fn rested(&self) {
+        drop(self.slot.lock().await);
+    }
+
     /// Waits for the turn, then for the write lock.
     pub(crate) async fn begin(&self) -> Result<WorkerTransaction> {
         let mut slot = Arc::clone(&self.slot).lock_owned().await;
