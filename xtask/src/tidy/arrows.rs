@@ -22,7 +22,7 @@ const CONFINED: [(&str, &[&str]); 7] = [
     ("libsqlite3-sys", &["consign-sql"]),
     ("notify", &["consign-sql"]),
     ("axum", &["blog"]),
-    ("hyper", &[]),
+    ("hyper", &["blog"]),
     ("clap", &["blog", "xtask"]),
 ];
 
