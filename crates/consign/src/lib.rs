@@ -18,6 +18,35 @@ pub use consign_core::{
     Offset, Outbox, Partition, Projection, Publish, Published, Receipt, Result, Resume, Tx, Upkeep,
     Verdict,
 };
+/// # Examples
+/// ```
+/// use consign::Message;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Message)]
+/// #[message(kind = "article.published", topic = "articles", key = author_id)]
+/// struct ArticlePublished {
+///     article_id: i64,
+///     author_id: i64,
+/// }
+///
+/// #[derive(Serialize, Deserialize, Message)]
+/// #[message(kind = "article.deleted", version = 2, topic = "articles", key = (self.author.0))]
+/// struct ArticleDeleted {
+///     author: (i64, String),
+/// }
+///
+/// #[derive(Message)] // no serde: the stored kind says which variant it is
+/// enum ArticleEvent {
+///     Published(ArticlePublished),
+///     Deleted(ArticleDeleted),
+/// }
+///
+/// let event = ArticleEvent::from(ArticlePublished { article_id: 1, author_id: 7 });
+/// assert_eq!(event.kind().name, "article.published");
+/// assert_eq!(event.key()?, Some(consign::Key::new("7")?));
+/// # Ok::<(), consign::Error>(())
+/// ```
 pub use consign_macros::Message;
 pub use consign_sql::{SubscriptionStatus, Sum, SumInto, Value};
 pub use consign_worker::{Running, Stream, stream};

@@ -4,7 +4,7 @@ use crate::examples::command;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const BEFORE: &str = include_str!("../../examples/existing_service/before.rs");
@@ -42,6 +42,7 @@ fn old_rows_and_new_ones_are_counted_once() {
     let service = Service::start("existing_service_after", &database);
     service.like(99);
     service.wait_for_likes(OLD + 24);
+    service.ends_when_asked();
 }
 
 fn lines(source: &str) -> Vec<&str> {
@@ -103,6 +104,22 @@ impl Service {
                 return;
             }
             assert!(Instant::now() < deadline, "{likes} of {expected} likes after 20 s");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// The workers end with the server that they live beside.
+    fn ends_when_asked(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-INT", &pid]).status().expect("`kill` runs");
+        assert!(sent.success(), "`kill` ended with {sent}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                assert!(status.success(), "it ended with {status}");
+                return;
+            }
+            assert!(Instant::now() < deadline, "it goes on 20 s after it was asked to stop");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
