@@ -192,7 +192,13 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         while !self.shared.stop.is_asked() {
             match backfill::step(&*self.shared.ledger, &self.subject).await {
                 Ok(true) => return,
-                Ok(false) => backoff = Backoff::default(),
+                Ok(false) => {
+                    backoff = Backoff::default();
+                    self.due.filled();
+                    if self.due.is_due(false) {
+                        self.upkeep().await;
+                    }
+                }
                 Err(error) => {
                     let wait = backoff.failed();
                     tracing::error!(

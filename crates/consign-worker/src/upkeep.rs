@@ -18,6 +18,11 @@ impl Due {
         self.applied += messages;
     }
 
+    /// A transaction of a backfill counts as some messages.
+    pub(crate) fn filled(&mut self) {
+        self.applied += DUE_AFTER / 4;
+    }
+
     /// Asks whether it is due; `idle`: nothing else is to be done.
     pub(crate) fn is_due(&self, idle: bool) -> bool {
         !self.never && (self.applied >= DUE_AFTER || idle && self.applied > 0)
