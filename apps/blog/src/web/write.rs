@@ -45,6 +45,9 @@ pub(super) async fn publish(
     let Some(reader) = &frame.reader else {
         return typed_again(frame, None, manuscript, &signed_out());
     };
+    if let Some(problem) = blank(&manuscript) {
+        return typed_again(frame, None, manuscript, &problem);
+    }
     let begun = Instant::now();
     match article::publish(&app, reader, &manuscript).await {
         Ok(id) => shown(&request, id, Notice::Published(begun.elapsed())),
@@ -79,6 +82,9 @@ pub(super) async fn edit(
     let Some(reader) = &frame.reader else {
         return typed_again(frame, Some(id), manuscript, &signed_out());
     };
+    if let Some(problem) = blank(&manuscript) {
+        return typed_again(frame, Some(id), manuscript, &problem);
+    }
     let begun = Instant::now();
     match article::edit(&app, reader, id, manuscript.clone()).await {
         Ok(_) => shown(&request, id, Notice::Edited(begun.elapsed())),
@@ -103,6 +109,11 @@ fn shown(request: &HeaderMap, id: i64, notice: Notice) -> Response {
 
 fn signed_out() -> Problem {
     Problem::not_signed_in("you are signed out: sign in in another tab, then try again here")
+}
+
+/// A program may store blanks; a person who sends them pressed the button too early.
+fn blank(manuscript: &Manuscript) -> Option<Problem> {
+    manuscript.body.trim().is_empty().then(|| Problem::invalid("the text is empty"))
 }
 
 /// Browsers send a text's lines as the web does; they are stored as they were typed.

@@ -65,6 +65,13 @@ impl Place {
         self.spawn(command)
     }
 
+    /// Starts `blog`, which prints what the filter `log` lets through.
+    pub(crate) fn run_with_log(&self, log: &str) -> Process {
+        let mut command = Command::new("env");
+        command.arg(format!("CONSIGN_LOG={log}")).arg(env!("CARGO_BIN_EXE_blog"));
+        self.spawn(command)
+    }
+
     fn spawn(&self, mut command: Command) -> Process {
         let number = self.started.fetch_add(1, Ordering::Relaxed);
         let printed = self.folder.path().join(format!("printed-{number}"));
