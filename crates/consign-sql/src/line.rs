@@ -7,7 +7,8 @@
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::group::Group;
-use crate::sqlite::gate::{REQUEST_WAIT_MAX, Shown, Waiting};
+use crate::sqlite::gate::REQUEST_WAIT_MAX;
+use crate::sqlite::waiting::{Shown, Waiting};
 use consign_core::{Error, Result};
 use std::panic::Location;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,9 +3,10 @@
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::sqlite::checkpoint::Checkpoints;
-use crate::sqlite::gate::{POLL, Turn, Turns, beside};
+use crate::sqlite::gate::{POLL, beside};
 use crate::sqlite::pace::{Costs, Pace};
 use crate::sqlite::thread::blocking;
+use crate::sqlite::turns::{Turn, Turns};
 use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Result, SubscriptionId};
 use sqlx::SqliteConnection;
 use std::collections::HashMap;

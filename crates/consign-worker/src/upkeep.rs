@@ -2,20 +2,25 @@
 
 use crate::effect::Subject;
 use consign_core::{Error, Ledger, Projection, Result, Tx, Upkeep, Verdict};
+use std::time::{Duration, Instant};
 
 /// Messages after which upkeep is due even while more wait.
 const DUE_AFTER: usize = 64;
+/// After fewer messages it is due when none came for so long.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// When upkeep is due.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
     applied: usize,
+    last: Option<Instant>,
     never: bool,
 }
 
 impl Due {
     pub(crate) fn applied(&mut self, messages: usize) {
         self.applied += messages;
+        self.last = Some(Instant::now());
     }
 
     /// A transaction of a backfill counts as some messages.
@@ -25,7 +30,8 @@ impl Due {
 
     /// Asks whether it is due; `idle`: nothing else is to be done.
     pub(crate) fn is_due(&self, idle: bool) -> bool {
-        !self.never && (self.applied >= DUE_AFTER || idle && self.applied > 0)
+        let is_quiet = || self.last.is_none_or(|at| at.elapsed() >= QUIET);
+        !self.never && (self.applied >= DUE_AFTER || idle && self.applied > 0 && is_quiet())
     }
 
     /// Learns what upkeep answered, or that it failed: then it waits for more messages.
@@ -33,6 +39,7 @@ impl Due {
         self.never = upkeep == Upkeep::None;
         // What is left is done when nothing else is, or after the next messages.
         self.applied = usize::from(upkeep == Upkeep::More);
+        self.last = None;
     }
 }
 

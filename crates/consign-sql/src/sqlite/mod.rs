@@ -5,4 +5,6 @@ pub(crate) mod commit_hook;
 pub(crate) mod gate;
 pub(crate) mod pace;
 pub(crate) mod thread;
+pub(crate) mod turns;
 pub(crate) mod version;
+pub(crate) mod waiting;

@@ -1,0 +1,196 @@
+//! The workers' side of the gate: one turn after the other, in order, however many workers.
+//!
+//! Workers stand in the kernel's queue for the file's lock, without polls. The file holds two
+//! numbers: the turn's, so that a waiter can tell a long queue from a stopped holder, and how many
+//! turns ago somebody other than a worker wrote: while that is recent, every turn ends with a rest.
+
+use crate::error;
+use crate::sqlite::gate::open;
+use consign_core::Result;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, mpsc as threads};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// A worker with the turn is put off by waiting requests for this long at most.
+const AGE: Duration = Duration::from_millis(25);
+/// A turn that shows nothing new for this long is ignored: its holder was stopped.
+const STUCK: Duration = Duration::from_millis(500);
+/// Somebody holds SQLite's lock and was stopped: the turn is given away.
+const TURN_MAX: Duration = Duration::from_secs(5);
+/// For so many turns after the last request workers rest.
+const RECENT_TURNS: u64 = 50;
+
+/// All turns of a process.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    turn: Arc<File>,
+    wait: Arc<File>,
+    queue: Queue,
+    mine: u64,
+}
+
+/// Held until dropped, or not held at all when the holder before was stopped.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    held: Option<Arc<File>>,
+    wait: Arc<File>,
+    since: Instant,
+    number: u64,
+    quiet: u64,
+    /// No other worker had a turn since our last one.
+    pub(crate) alone: bool,
+}
+
+impl Turns {
+    pub(crate) fn open(database: &Path) -> Result<Self> {
+        let (turn, wait) = (Arc::new(open(database, "-turn")?), Arc::new(open(database, "-wait")?));
+        let queue = Queue::new(Arc::clone(&turn))?;
+        Ok(Self { turn, wait, queue, mine: 0 })
+    }
+
+    /// Waits for the turn: in order, however many workers there are.
+    pub(crate) async fn take(&mut self) -> Turn {
+        self.queue.stand();
+        let mut before = self.look()[0];
+        loop {
+            let mut held = self.queue.reached(STUCK).await;
+            let [now, quiet] = self.look();
+            if !held && now == before {
+                held = self.queue.leave();
+                return self.begin(held, now, quiet);
+            }
+            if held {
+                return self.begin(held, now, quiet);
+            }
+            before = now;
+        }
+    }
+
+    fn begin(&mut self, held: bool, now: u64, quiet: u64) -> Turn {
+        let alone = held && now == self.mine;
+        self.mine = now + 1;
+        let turn = Turn {
+            held: held.then(|| Arc::clone(&self.turn)),
+            wait: Arc::clone(&self.wait),
+            since: Instant::now(),
+            number: now + 1,
+            quiet: quiet.saturating_add(1),
+            alone,
+        };
+        turn.write();
+        turn
+    }
+
+    /// The number of the turn, and how many turns ago somebody other than a worker wrote.
+    fn look(&self) -> [u64; 2] {
+        let mut bytes = [0; 16];
+        let _ = self.turn.read_at(&mut bytes, 0);
+        let (numbers, _) = bytes.as_chunks::<8>();
+        [u64::from_le_bytes(numbers[0]), u64::from_le_bytes(numbers[1])]
+    }
+}
+
+/// A thread that stands in the kernel's queue for the lock, so that who waits can lose his patience.
+#[derive(Debug)]
+struct Queue {
+    place: Arc<Mutex<Place>>,
+    ask: threads::Sender<()>,
+    got: mpsc::Receiver<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// The thread stands nowhere.
+    Nowhere,
+    /// It stands in the queue; a lock that is no longer wanted it gives back.
+    Queued { is_wanted: bool },
+}
+
+impl Queue {
+    fn new(file: Arc<File>) -> Result<Self> {
+        let place = Arc::new(Mutex::new(Place::Nowhere));
+        let ((ask, asked), (to, got)) = (threads::channel(), mpsc::channel(1));
+        let its = Arc::clone(&place);
+        let stand = move || {
+            while asked.recv().is_ok() && file.lock().is_ok() {
+                let mut place = its.lock().unwrap_or_else(PoisonError::into_inner);
+                let is_wanted = *place == Place::Queued { is_wanted: true };
+                *place = Place::Nowhere;
+                if !is_wanted || to.try_send(()).is_err() {
+                    let _ = file.unlock();
+                }
+            }
+        };
+        let spawned = thread::Builder::new().name("consign-turn".into()).spawn(stand);
+        spawned.map_err(|source| error::of_io("start the thread that waits for a turn", source))?;
+        Ok(Self { place, ask, got })
+    }
+
+    fn stand(&self) {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if *place == Place::Nowhere {
+            let _ = self.ask.send(());
+        }
+        *place = Place::Queued { is_wanted: true };
+    }
+
+    /// The front is reached, and the lock is ours.
+    async fn reached(&mut self, within: Duration) -> bool {
+        matches!(tokio::time::timeout(within, self.got.recv()).await, Ok(Some(())))
+    }
+
+    /// Wants the lock no more; `true`: it has just come all the same.
+    fn leave(&mut self) -> bool {
+        let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Place::Queued { is_wanted } = &mut *place {
+            *is_wanted = false;
+        }
+        drop(place);
+        self.got.try_recv().is_ok()
+    }
+}
+
+impl Turn {
+    fn write(&self) {
+        if let Some(file) = &self.held {
+            let numbers = [self.number, self.quiet].map(u64::to_le_bytes);
+            let _ = file.write_all_at(numbers.as_flattened(), 0);
+        }
+    }
+
+    /// Notes that somebody other than a worker writes, or waits for it.
+    pub(crate) fn others(&mut self) {
+        if std::mem::take(&mut self.quiet) != 0 {
+            self.write();
+        }
+    }
+
+    pub(crate) fn others_recently(&self) -> bool {
+        self.held.is_none() || self.quiet < RECENT_TURNS
+    }
+
+    fn somebody_waits(&self) -> bool {
+        self.wait.try_lock().map(|()| self.wait.unlock()).is_err()
+    }
+
+    /// To be asked before each try of `BEGIN IMMEDIATE`, which a worker makes without a busy handler.
+    pub(crate) fn may_begin(&self) -> bool {
+        !self.somebody_waits() || self.since.elapsed() > AGE
+    }
+
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.since.elapsed() > TURN_MAX
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(file) = self.held.take() {
+            let _ = file.unlock();
+        }
+    }
+}
