@@ -28,7 +28,8 @@ struct StartingPage {
 
 /// Middleware: outside the API, a problem is answered as a page.
 pub(crate) async fn as_pages(State(app): State<App>, request: Request, next: Next) -> Response {
-    if request.uri().path().starts_with("/api/") {
+    let path = request.uri().path();
+    if path == "/api" || path.starts_with("/api/") {
         return next.run(request).await;
     }
     let (mut parts, body) = request.into_parts();

@@ -6,14 +6,17 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
+use serde::Deserialize;
 
 use super::account::sign_in_first;
 use super::article::Id;
 use super::form::Sent;
 use super::frame::Frame;
+use super::html::Html;
 use super::notice::{self, Notice};
 use super::page::Page;
 use crate::article::{self, Manuscript};
+use crate::login::SignedIn;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -21,10 +24,34 @@ use crate::state::App;
 #[template(path = "write.html")]
 struct WritePage {
     frame: Frame,
+    draft: Draft,
+    preview: Option<Html>,
+    problem: Option<String>,
+}
+
+/// What stands in the form.
+struct Draft {
     /// The article that is changed; none for a new one.
     id: Option<i64>,
     manuscript: Manuscript,
-    problem: Option<String>,
+}
+
+/// What the form sends: by which of its two buttons, too.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Typed {
+    title: String,
+    body: String,
+    #[serde(default)]
+    then: Then,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Then {
+    #[default]
+    Store,
+    Preview,
 }
 
 pub(super) async fn publish_form(frame: Frame) -> Response {
@@ -32,27 +59,16 @@ pub(super) async fn publish_form(frame: Frame) -> Response {
         return sign_in_first("/write");
     }
     let manuscript = Manuscript { title: String::new(), body: String::new() };
-    Page(WritePage { frame, id: None, manuscript, problem: None }).into_response()
+    Draft { id: None, manuscript }.page(frame).into_response()
 }
 
 pub(super) async fn publish(
     State(app): State<App>,
     frame: Frame,
     request: HeaderMap,
-    Sent(manuscript): Sent<Manuscript>,
+    Sent(typed): Sent<Typed>,
 ) -> Response {
-    let manuscript = with_unix_lines(manuscript);
-    let Some(reader) = &frame.reader else {
-        return typed_again(frame, None, manuscript, &signed_out());
-    };
-    if let Some(problem) = blank(&manuscript) {
-        return typed_again(frame, None, manuscript, &problem);
-    }
-    let begun = Instant::now();
-    match article::publish(&app, reader, &manuscript).await {
-        Ok(id) => shown(&request, id, Notice::Published(begun.elapsed())),
-        Err(problem) => typed_again(frame, None, manuscript, &problem),
-    }
+    take(&app, frame, &request, None, typed).await
 }
 
 pub(super) async fn edit_form(
@@ -68,7 +84,7 @@ pub(super) async fn edit_form(
         return Err(Problem::forbidden("it is not your article"));
     }
     let manuscript = Manuscript { title: article.title, body: article.body };
-    Ok(Page(WritePage { frame, id: Some(id), manuscript, problem: None }).into_response())
+    Ok(Draft { id: Some(id), manuscript }.page(frame).into_response())
 }
 
 pub(super) async fn edit(
@@ -76,47 +92,86 @@ pub(super) async fn edit(
     frame: Frame,
     Id(id): Id,
     request: HeaderMap,
-    Sent(manuscript): Sent<Manuscript>,
+    Sent(typed): Sent<Typed>,
 ) -> Response {
-    let manuscript = with_unix_lines(manuscript);
-    let Some(reader) = &frame.reader else {
-        return typed_again(frame, Some(id), manuscript, &signed_out());
-    };
-    if let Some(problem) = blank(&manuscript) {
-        return typed_again(frame, Some(id), manuscript, &problem);
-    }
-    let begun = Instant::now();
-    match article::edit(&app, reader, id, manuscript.clone()).await {
-        Ok(_) => shown(&request, id, Notice::Edited(begun.elapsed())),
-        Err(problem) => typed_again(frame, Some(id), manuscript, &problem),
-    }
+    take(&app, frame, &request, Some(id), typed).await
 }
 
-/// The form again, with what was typed and why it was not taken.
-fn typed_again(
+/// Does what the button says; whatever goes wrong, the form comes back with what was typed.
+async fn take(
+    app: &App,
     frame: Frame,
+    request: &HeaderMap,
     id: Option<i64>,
-    manuscript: Manuscript,
-    problem: &Problem,
+    typed: Typed,
 ) -> Response {
-    let sentence = Some(problem.detail().to_owned());
-    Page(WritePage { frame, id, manuscript, problem: sentence }).because_of(problem)
+    let draft = Draft { id, manuscript: Manuscript { title: typed.title, body: typed.body } };
+    if matches!(typed.then, Then::Preview) {
+        return draft.preview(frame);
+    }
+    let draft = draft.with_unix_lines();
+    let stored = match &frame.reader {
+        Some(reader) => draft.store(app, reader).await,
+        None => Err(signed_out()),
+    };
+    match stored {
+        Ok((id, notice)) => {
+            notice::said_by(request, notice, Redirect::to(&format!("/articles/{id}")))
+        }
+        Err(problem) => draft.again(frame, &problem),
+    }
 }
 
-fn shown(request: &HeaderMap, id: i64, notice: Notice) -> Response {
-    notice::said_by(request, notice, Redirect::to(&format!("/articles/{id}")))
+impl WritePage {
+    fn action(&self) -> String {
+        self.draft.id.map_or_else(|| "/write".to_owned(), |id| format!("/articles/{id}/edit"))
+    }
+}
+
+impl Draft {
+    /// Publishes or changes the article, and measures how long its author waited for that.
+    async fn store(&self, app: &App, author: &SignedIn) -> Result<(i64, Notice), Problem> {
+        // A program may store blanks; a person who sends them pressed the button too early.
+        if self.manuscript.body.trim().is_empty() {
+            return Err(Problem::invalid("the text is empty"));
+        }
+        let begun = Instant::now();
+        match self.id {
+            None => {
+                let id = article::publish(app, author, &self.manuscript).await?;
+                Ok((id, Notice::Published(begun.elapsed())))
+            }
+            Some(id) => {
+                article::edit(app, author, id, self.manuscript.clone()).await?;
+                Ok((id, Notice::Edited(begun.elapsed())))
+            }
+        }
+    }
+
+    fn page(self, frame: Frame) -> Page<WritePage> {
+        Page(WritePage { frame, draft: self, preview: None, problem: None })
+    }
+
+    fn preview(self, frame: Frame) -> Response {
+        let preview = Html::of_markdown(&self.manuscript.body);
+        let mut page = self.page(frame);
+        page.0.preview = Some(preview);
+        page.into_response()
+    }
+
+    fn again(self, frame: Frame, problem: &Problem) -> Response {
+        let mut page = self.page(frame);
+        page.0.problem = Some(problem.detail().to_owned());
+        page.because_of(problem)
+    }
+
+    /// Browsers send a text's lines as the web does; they are stored as they were typed.
+    fn with_unix_lines(mut self) -> Self {
+        self.manuscript.body = self.manuscript.body.replace("\r\n", "\n");
+        self
+    }
 }
 
 fn signed_out() -> Problem {
     Problem::not_signed_in("you are signed out: sign in in another tab, then try again here")
-}
-
-/// A program may store blanks; a person who sends them pressed the button too early.
-fn blank(manuscript: &Manuscript) -> Option<Problem> {
-    manuscript.body.trim().is_empty().then(|| Problem::invalid("the text is empty"))
-}
-
-/// Browsers send a text's lines as the web does; they are stored as they were typed.
-fn with_unix_lines(manuscript: Manuscript) -> Manuscript {
-    Manuscript { body: manuscript.body.replace("\r\n", "\n"), ..manuscript }
 }

@@ -91,6 +91,20 @@ async fn an_article_is_written_edited_and_deleted_with_plain_forms() {
 }
 
 #[tokio::test]
+async fn a_preview_shows_the_text_and_stores_nothing() {
+    let site = Site::shared().await;
+    let client = site.client();
+    let cookie = sign_up(&client, "looks-first").await;
+    let fields = [("title", "Not yet"), ("body", "A **draft**."), ("then", "preview")];
+    let answer = send(&client, &cookie, "/write", &fields).await;
+    answer.expect_status(200);
+    assert!(text(&answer).contains("A <strong>draft</strong>."));
+    assert!(text(&answer).contains("A **draft**.</textarea>") && text(&answer).contains("Not yet"));
+    let page = client.get("/authors/looks-first").await;
+    assert!(text(&page).contains("count-0") && !text(&page).contains("Not yet"));
+}
+
+#[tokio::test]
 async fn after_an_error_the_form_keeps_what_was_typed() {
     let site = Site::shared().await;
     let client = site.client();

@@ -8,8 +8,8 @@ const AT_ONCE: f64 = 4.0;
 const A_SECOND: f64 = 6.0;
 /// Statements of one look at most.
 const LOOK: f64 = 2.0;
-/// Two effects of one article land this close together, and are seen by one look.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(15);
+/// The effects of a commit land about this long after it: one look sees the commit and all of them.
+const EFFECTS_LAND_WITHIN: Duration = Duration::from_millis(15);
 
 /// A bucket of statements.
 #[derive(Debug)]
@@ -26,8 +26,7 @@ impl Pace {
     /// How long to wait before the next look.
     pub(super) fn wait(&self, now: Instant) -> Duration {
         let missing = (LOOK - self.left_at(now)).max(0.0) / A_SECOND;
-        let since = now.saturating_duration_since(self.at);
-        Duration::from_secs_f64(missing).max(BETWEEN_LOOKS.saturating_sub(since))
+        Duration::from_secs_f64(missing).max(EFFECTS_LAND_WITHIN)
     }
 
     pub(super) fn spend(&mut self, statements: u32, now: Instant) {
@@ -71,14 +70,14 @@ mod tests {
     }
 
     #[test]
-    fn after_a_quiet_time_the_first_look_is_immediate() {
+    fn after_a_quiet_time_a_look_waits_for_effects_alone() {
         let begun = Instant::now();
         let mut pace = Pace::new(begun);
-        assert_eq!(pace.wait(begun + BETWEEN_LOOKS), Duration::ZERO);
-        for _ in 0..3 {
+        for _ in 0..2 {
+            assert_eq!(pace.wait(begun), EFFECTS_LAND_WITHIN);
             pace.spend(2, begun);
         }
         assert!(pace.wait(begun) > Duration::from_millis(300));
-        assert_eq!(pace.wait(begun + Duration::from_secs(2)), Duration::ZERO);
+        assert_eq!(pace.wait(begun + Duration::from_secs(2)), EFFECTS_LAND_WITHIN);
     }
 }
