@@ -16,7 +16,7 @@ const FLAGS = [
 ];
 
 /** How long a person would wait for a page or a button before giving up. */
-export const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 
 export const THEMES = ["light", "dark"];
 

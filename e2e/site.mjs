@@ -19,12 +19,7 @@ export class Site {
   /** Starts a blog and waits until it serves its first page. */
   static async start() {
     const site = new Site(await freePort(), await mkdtemp(join(tmpdir(), "consign-e2e-")));
-    try {
-      await eventually(READY_MS, "GET / answers 200", () => site.isReady());
-    } catch (error) {
-      await site.stop().catch(() => {});
-      throw new Error(`the blog does not start; it printed:\n${site.output}`, { cause: error });
-    }
+    await site.run();
     return site;
   }
 
@@ -33,7 +28,31 @@ export class Site {
     this.data = data;
     this.output = "";
     this.origin = `http://127.0.0.1:${port}`;
-    const flags = ["--listen", `127.0.0.1:${port}`, "--data", data];
+  }
+
+  /** Ends the blog and starts it again on the same port, over what it has stored. */
+  async restart() {
+    await this.end();
+    await this.run();
+  }
+
+  /** Asks the blog to stop, and removes what it has stored. */
+  async stop() {
+    await this.end().finally(() => rm(this.data, { recursive: true, force: true }));
+  }
+
+  async run() {
+    this.spawn();
+    try {
+      await eventually(READY_MS, "GET / answers 200", () => this.isReady());
+    } catch (error) {
+      await this.stop().catch(() => {});
+      throw new Error(`the blog does not start; it printed:\n${this.output}`, { cause: error });
+    }
+  }
+
+  spawn() {
+    const flags = ["--listen", `127.0.0.1:${this.port}`, "--data", this.data];
     this.process = spawn(PROGRAM, flags, { stdio: ["ignore", "pipe", "pipe"] });
     this.ended = once(this.process, "exit");
     this.ended.catch((error) => (this.output += error));
@@ -45,11 +64,10 @@ export class Site {
   }
 
   /** Asks the blog to stop, as its operator would, and checks that it does so in time. */
-  async stop() {
+  async end() {
     this.process.kill("SIGTERM");
     const overdue = setTimeout(() => this.process.kill("SIGKILL"), STOPPED_MS);
     const [code, signal] = await this.ended.finally(() => clearTimeout(overdue));
-    await rm(this.data, { recursive: true, force: true });
     assert.equal(signal ?? code, 0, `the blog did not stop cleanly; it printed:\n${this.output}`);
   }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { edit, publish, remove, signUp } from "../author.mjs";
-import { PATIENCE_MS, visitor } from "../browser.mjs";
+import { visitor } from "../browser.mjs";
 import { setStage } from "../stage.mjs";
 
 const stage = setStage();
@@ -34,9 +34,7 @@ test("the count and the search on open pages follow what an author does", async 
   await nothing(looms).waitFor();
 
   for (const { page, witness } of [author, counts, engines, looms]) witness.assertSilent(page.url());
-  for (const { page } of [counts, engines, looms]) {
-    assert.ok(await page.evaluate(() => window.neverLoadedAgain), `${page.url()} was loaded again`);
-  }
+  for (const reader of [counts, engines, looms]) await assertNeverLoadedAgain(reader);
 });
 
 test("the count on an article's own page follows too", async () => {
@@ -50,6 +48,25 @@ test("the count on an article's own page follows too", async () => {
   reader.witness.assertSilent(reader.page.url());
 });
 
+test("an author is told when the search knows what was published", async () => {
+  const { page, witness } = await visitor(stage);
+  await signUp(page, "joan");
+  await publish(page, "On code books", "They were burnt.");
+  await page.getByRole("status").getByText("search knows it now").waitFor();
+  witness.assertSilent(page.url());
+});
+
+test("open pages go on after the blog was stopped and started again", async () => {
+  const author = await visitor(stage);
+  await signUp(author.page, "edith");
+  const counts = await open("/authors/edith");
+  await count(counts, "0 articles").waitFor();
+  await stage.site.restart();
+  await publish(author.page, "On returning", "It is all there.");
+  await count(counts, "1 article").waitFor();
+  await assertNeverLoadedAgain(counts);
+});
+
 /** Somebody else's open page, marked, so that loading it again would show. */
 async function open(path) {
   const reader = await visitor(stage);
@@ -57,8 +74,11 @@ async function open(path) {
   await reader.page.evaluate(() => {
     window.neverLoadedAgain = true;
   });
-  reader.page.setDefaultTimeout(PATIENCE_MS);
   return reader;
+}
+
+async function assertNeverLoadedAgain({ page }) {
+  assert.ok(await page.evaluate(() => window.neverLoadedAgain), `${page.url()} was loaded again`);
 }
 
 function count({ page }, text) {

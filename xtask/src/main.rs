@@ -1,6 +1,7 @@
-//! The commands of this repository: `cargo xtask test` and `cargo xtask check`.
+//! The commands of this repository: `cargo xtask test`, `cargo xtask check`, `cargo xtask bench`.
 #![allow(clippy::print_stdout, reason = "a program for people, who read what it prints")]
 
+mod bench;
 mod check;
 mod debian;
 mod step;
@@ -30,6 +31,8 @@ enum Task {
     Test(test::Options),
     /// Check format, lints, documentation and tidiness
     Check,
+    /// Measure the figures, in release builds: `cargo xtask bench [FIGURE...] [--runs N]`
+    Bench(bench::Options),
     /// Check tidiness alone: arrows between crates, forgotten files, links
     Tidy,
 }
@@ -47,6 +50,7 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test(options) => test::run(&workspace, options),
         Task::Check => check::run(&workspace),
+        Task::Bench(options) => bench::run(&workspace, options),
         Task::Tidy => Ok(exit_code(tidy::run(&workspace)?)),
     }
 }

@@ -113,7 +113,8 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + word.len()..].chars().next();
-        !before.is_some_and(in_name) && !after.is_some_and(in_name)
+        let is_raw_name = line[..at].ends_with("r#");
+        !before.is_some_and(in_name) && !after.is_some_and(in_name) && !is_raw_name
     })
 }
 
@@ -125,6 +126,7 @@ mod tests {
     fn a_word_inside_a_longer_name_is_not_found() {
         assert!(has_word("    unsafe { call() }", "unsafe"));
         assert!(!has_word("#[expect(unsafe_code)]", "unsafe"));
+        assert!(!has_word("options.r#unsafe = true", "unsafe"));
         assert!(!has_word("fs::read_dir(path)", "fs::read"));
     }
 
