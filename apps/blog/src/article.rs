@@ -1,5 +1,7 @@
 //! Articles: read from the pool, written with the message that tells of it.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
@@ -36,6 +38,10 @@ pub(crate) struct Manuscript {
     pub(crate) title: String,
     pub(crate) body: String,
 }
+
+/// An article's id in a path; what is no number names no article.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Id(pub(crate) i64);
 
 /// The article of that id.
 pub(crate) async fn find(app: &App, id: i64) -> Result<Article, Problem> {
@@ -180,6 +186,15 @@ impl Manuscript {
             return Err(Problem::invalid(sentence));
         }
         Ok(())
+    }
+}
+
+impl FromRequestParts<App> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let path = Path::<i64>::from_request_parts(parts, app).await;
+        path.map(|Path(id)| Self(id)).map_err(|_| no_such_article())
     }
 }
 

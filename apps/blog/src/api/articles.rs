@@ -1,14 +1,13 @@
 //! `/api/articles`: publishing, reading, editing and deleting.
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::article::{self, Article, Manuscript};
+use crate::article::{self, Article, Id, Manuscript};
 use crate::body::Input;
 use crate::login::SignedIn;
 use crate::markdown;
@@ -57,18 +56,6 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     article::delete(&app, &author, id).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-/// An article's id in a path; what is no number names no article.
-pub(super) struct Id(i64);
-
-impl FromRequestParts<App> for Id {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let path = Path::<i64>::from_request_parts(parts, app).await;
-        path.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found("there is no such article"))
-    }
 }
 
 impl From<Article> for Answer {

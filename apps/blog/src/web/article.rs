@@ -1,14 +1,13 @@
 //! `/articles/{id}`: an article.
 
 use askama::Template;
-use axum::extract::{FromRequestParts, Path, State};
-use axum::http::request::Parts;
+use axum::extract::State;
 
 use super::frame::Frame;
 use super::html::Html;
 use super::notice::Notice;
 use super::page::Page;
-use crate::article::{self, Article};
+use crate::article::{self, Article, Id};
 use crate::author;
 use crate::problem::Problem;
 use crate::state::App;
@@ -50,17 +49,5 @@ impl ArticlePage {
 
     fn is_edited(&self) -> bool {
         self.article.updated_at != self.article.published_at
-    }
-}
-
-/// An article's id in a path; what is no number names no article.
-pub(super) struct Id(pub(super) i64);
-
-impl FromRequestParts<App> for Id {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let path = Path::<i64>::from_request_parts(parts, app).await;
-        path.map(|Path(id)| Self(id)).map_err(|_| Problem::not_found("there is no such article"))
     }
 }

@@ -8,11 +8,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 
 use super::account::sign_in_first;
-use super::article::Id;
 use super::frame::Frame;
 use super::notice::{self, Notice};
 use super::page::Page;
-use crate::article::{self, Article};
+use crate::article::{self, Article, Id};
 use crate::login::SignedIn;
 use crate::problem::Problem;
 use crate::state::App;

@@ -9,13 +9,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
 use super::account::sign_in_first;
-use super::article::Id;
 use super::form::Sent;
 use super::frame::Frame;
 use super::html::Html;
 use super::notice::{self, Notice};
 use super::page::Page;
-use crate::article::{self, Manuscript};
+use crate::article::{self, Id, Manuscript};
 use crate::login::SignedIn;
 use crate::problem::Problem;
 use crate::state::App;

@@ -105,37 +105,55 @@ async fn a_stop_ends_the_streams() {
     assert!(site.process.ended(Duration::from_secs(10)).await.success());
 }
 
+const PAGES: u32 = 200;
+const COMMITS_A_SECOND: u32 = 200;
+const SECONDS: u32 = 5;
+
 /// 200 open pages beside 200 commits a second, and what the database is asked for them.
 #[tokio::test]
 async fn open_pages_cost_ten_looks_a_second_however_many_they_are() {
-    const PAGES: u32 = 200;
-    const COMMITS_A_SECOND: u32 = 200;
-    const SECONDS: u32 = 5;
     let place = Place::new();
     let process = place.run_with_log("warn,sqlx::query=debug");
     place.ready().await;
     let authors = [place.author().await, place.author().await, place.author().await];
-    let client = place.client();
     let mut pages = JoinSet::new();
     for page in 0..PAGES {
-        let (client, query) = (
-            client.clone(),
-            match page % 4 {
-                // Different searches take turns; different authors are one statement.
-                0 => format!("q=article%20number%20{page}"),
-                1 => "q=article".to_owned(),
-                author => query_of(&client, &authors[author as usize - 1]).await,
-            },
-        );
-        let mut stream = Stream::open(&client, &query).await;
-        pages.spawn(async move {
-            stream.until("<").await;
-            if query.starts_with("author") {
-                stream.until("count-2").await;
-            }
-            stream
-        });
+        pages.spawn(watch(place.client(), query_of_page(&place, &authors, page).await));
     }
+    publish(&authors).await;
+    let still_open = pages.join_all().await;
+    assert_eq!(still_open.len(), PAGES as usize, "every page was told");
+
+    let looks = looks(&process.printed());
+    assert!(looks.len() > 10, "the pages were looked for: {looks:?}");
+    for (first, from) in looks.iter().enumerate() {
+        let within = looks[first..].iter().take_while(|at| **at < *from + 1.0).count();
+        assert!(within <= 10, "{within} looks in the second from {from}: {looks:?}");
+    }
+}
+
+/// Half of the pages are authors', a quarter shows one search, a quarter shows many.
+async fn query_of_page(place: &Place, authors: &[Author; 3], page: u32) -> String {
+    match page % 4 {
+        0 => format!("q=article%20number%20{page}"),
+        1 => "q=article".to_owned(),
+        _ => query_of(&place.client(), &authors[page as usize % 3]).await,
+    }
+}
+
+/// Stays until it was told what is so, and of an author's second article.
+async fn watch(client: Client, query: String) -> Stream {
+    let mut stream = Stream::open(&client, &query).await;
+    stream.until("<").await;
+    if query.starts_with("author") {
+        stream.until("articles").await;
+        stream.until("articles").await;
+    }
+    stream
+}
+
+/// Publishes at a steady rate, however long an answer takes.
+async fn publish(authors: &[Author; 3]) {
     let mut commits = tokio::time::interval(Duration::from_secs(1) / COMMITS_A_SECOND);
     commits.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut published = JoinSet::new();
@@ -147,15 +165,6 @@ async fn open_pages_cost_ten_looks_a_second_however_many_they_are() {
         });
     }
     published.join_all().await;
-    let streams = pages.join_all().await;
-    assert_eq!(streams.len(), PAGES as usize, "every page was told");
-
-    let looks = looks(&process.printed());
-    assert!(looks.len() > 10, "the pages were looked for: {looks:?}");
-    for (first, from) in looks.iter().enumerate() {
-        let within = looks[first..].iter().take_while(|at| **at < *from + 1.0).count();
-        assert!(within <= 10, "{within} looks in the second from {from}: {looks:?}");
-    }
 }
 
 /// When the statements of open pages were run, in seconds of the day.
