@@ -11,8 +11,9 @@ pub(crate) struct Tool {
     packages: &'static [&'static str],
 }
 
-pub(crate) const C_COMPILER: Tool =
-    Tool { executables: &["cc", "gcc", "clang"], packages: &["gcc", "libc6-dev"] };
+pub(crate) const C_COMPILER: Tool = Tool { executables: &["cc"], packages: &["gcc", "libc6-dev"] };
+/// Stops and ends the processes that tests start.
+pub(crate) const KILL: Tool = Tool { executables: &["kill"], packages: &["procps"] };
 pub(crate) const CHROMIUM: Tool = Tool {
     executables: &["chromium", "chromium-browser", "google-chrome"],
     packages: &["chromium"],

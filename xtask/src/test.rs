@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::Args;
 
 use self::count::Counts;
-use crate::debian::{self, Readiness};
+use crate::debian::{self, Readiness, Tool};
 use crate::workspace::Workspace;
 use crate::{Result, exit_code, step};
 
@@ -26,7 +26,7 @@ pub(crate) struct Options {
 const EXIT_NOT_READY: u8 = 2;
 
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
-    if let Readiness::Run(line) = debian::ensure(tools(options))? {
+    if let Readiness::Run(line) = debian::ensure(&tools(options))? {
         println!(
             "the tests need packages that are not installed; run this, then try again:\n{line}"
         );
@@ -38,11 +38,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     Ok(exit_code(total.failed == 0))
 }
 
-const ALL_TOOLS: [&debian::Tool; 5] =
-    [&debian::C_COMPILER, &debian::CHROMIUM, &debian::NODE, &debian::NPM, &debian::OPENSSL];
+const TOOLS: [&Tool; 2] = [&debian::C_COMPILER, &debian::KILL];
+const BROWSER_TOOLS: [&Tool; 4] =
+    [&debian::CHROMIUM, &debian::NODE, &debian::NPM, &debian::OPENSSL];
 
-fn tools(options: &Options) -> &'static [&'static debian::Tool] {
-    if options.no_browser { &[&debian::C_COMPILER] } else { &ALL_TOOLS }
+fn tools(options: &Options) -> Vec<&'static Tool> {
+    let browser = if options.no_browser { &[] } else { BROWSER_TOOLS.as_slice() };
+    [&TOOLS, browser].concat()
 }
 
 /// Runs part after part; one that fails does not keep the next from running, unless that one needs it.
