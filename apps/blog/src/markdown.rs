@@ -26,6 +26,13 @@ const LINK_SCHEMES: [&str; 3] = ["http", "https", "mailto"];
 const ELEMENTS: &str = "a blockquote br code del em h2 h3 h4 h5 h6 hr li ol p pre strong table tbody td th \
                         thead tr ul";
 
+const EMPTY_HEADERS: [&str; 4] = [
+    "<th></th>",
+    "<th align=\"left\"></th>",
+    "<th align=\"center\"></th>",
+    "<th align=\"right\"></th>",
+];
+
 /// Quotes and emphasis nested deeper are flattened: the work of an HTML parser grows with the
 /// square of the depth, and 64 KiB of `>` took it half a minute.
 const NESTING_MAX: usize = 32;
@@ -39,7 +46,16 @@ pub(crate) fn render(markdown: &str) -> String {
     fit_into_page(document);
     let mut html = String::with_capacity(markdown.len() * 3 / 2);
     format_html(document, &options, &mut html).expect("writing to a String does not fail");
-    SANITIZER.clean(&html).to_string()
+    without_empty_headers(SANITIZER.clean(&html).to_string())
+}
+
+/// A header cell without words heads nothing: it becomes an ordinary cell. What is put in has no
+/// quote, so even inside an attribute it would do no harm.
+fn without_empty_headers(html: String) -> String {
+    if !html.contains("></th>") {
+        return html;
+    }
+    EMPTY_HEADERS.iter().fold(html, |html, header| html.replace(header, "<td></td>"))
 }
 
 fn options() -> Options<'static> {
@@ -167,6 +183,7 @@ mod tests {
         check("**a** *b* ~~c~~ `d`", "<strong>a</strong> <em>b</em> <del>c</del> <code>d</code>");
         check("3. a\n4. b", "<ol start=\"3\">");
         check("| a |\n|--:|\n| b |", "<td align=\"right\">b</td>");
+        check("| | a |\n|:-:|--|\n| b | c |", "<tr>\n<td></td>\n<th>a</th>");
         check("> a", "<blockquote>");
         let rel = "rel=\"nofollow noopener ugc\"";
         check("[a](https://x.example)", &format!("<a href=\"https://x.example\" {rel}>a</a>"));
