@@ -136,8 +136,7 @@ where
     }
 
     async fn reset(&self, mut tx: Tx<SqliteConnection>) -> HandlerResult {
-        let delete = format!("delete from {}", self.table.table);
-        Ok(in_one_long_hop(&mut tx, "empty a sum", |db| db.execute(&delete, [])).await.map(drop)?)
+        Ok(clear(self.table, &mut tx).await?)
     }
 
     async fn load(
@@ -170,8 +169,9 @@ where
     }
 }
 
-/// What the select answers is all there was: a service that kept the sums itself until now has
-/// them in the table already. Rows stay, since the table may have other columns.
+/// Every sum is 0 again. Before a backfill, too: what the select answers is all there was, and a
+/// service that kept the sums itself until now has them in the table already. Rows stay, since the
+/// table may have other columns.
 async fn clear(table: SumInto, tx: &mut SqliteConnection) -> Result {
     let SumInto { table, value, .. } = table;
     let clear = format!("update {table} set {value} = 0 where {value} <> 0");
