@@ -221,6 +221,7 @@ impl Open {
         }
         if self.turn.others_recently() {
             self.sync();
+            tokio::task::yield_now().await;
             let rest = self.writer().costs.rest(held);
             tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
         }

@@ -30,7 +30,10 @@ pub(crate) async fn in_one_long_hop<T: Send>(
     doing: &str,
     statements: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send,
 ) -> Result<T> {
-    in_one_hop(connection, doing, |db| blocking(|| statements(db))).await
+    let done = in_one_hop(connection, doing, |db| blocking(|| statements(db))).await;
+    // A task whose runtime ended meanwhile is dropped here; its next timer would panic.
+    tokio::task::yield_now().await;
+    done
 }
 
 /// Says to the runtime that this thread will be busy for a while.
