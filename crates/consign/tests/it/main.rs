@@ -1,13 +1,33 @@
 //! Tests of the facade: what its users write, and what they are told.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests read files, look at the clock, and print their seeds"
+)]
 
+mod attacks;
+mod backfill;
+mod child;
 mod database;
+mod disk_full;
 mod ending;
 mod errors;
 mod examples;
 mod existing_service;
+mod gate;
 mod hang_up;
+mod idle;
+mod journal;
+mod kinds;
 mod message;
 mod owners;
+mod power_cut;
 mod publish;
+mod random;
+mod readers;
+mod runtime_ends;
+mod said;
 mod shared_commit;
+mod stopped;
 mod stream;
+mod sum;
