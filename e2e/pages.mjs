@@ -66,6 +66,13 @@ export const authorStates = {
     await page.getByRole("button", { name: "Publish" }).click();
     await page.getByRole("status").waitFor();
   },
+  "a preview": async (page) => {
+    await page.goto("/write");
+    await page.getByLabel("Title").fill(WIDE.title);
+    await page.getByLabel("Text").fill(WIDE.body);
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByRole("region", { name: "Preview" }).waitFor();
+  },
   "a text that is not taken": async (page) => {
     await page.goto("/write");
     await page.getByLabel("Title").fill("Only blanks below");

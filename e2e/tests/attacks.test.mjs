@@ -30,7 +30,7 @@ test("in a title and a text", async () => {
   witness.assertSilent("articles");
 });
 
-test("in a text that is edited again", async () => {
+test("in a text that is edited again, and previewed", async () => {
   const { page, witness } = await unprotected();
   await signIn(page, NAME);
   for (const { attack, title, id } of articles) {
@@ -38,6 +38,9 @@ test("in a text that is edited again", async () => {
     await assertInert(page, attack);
     assert.equal(await page.getByLabel("Title").inputValue(), title);
     assert.equal(await page.getByLabel("Text").inputValue(), `needle\n\n${attack}\n\n${attack}`);
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByRole("region", { name: "Preview" }).getByText("needle").waitFor();
+    await assertInert(page, attack);
     await page.goto(`/articles/${id}/delete`);
     await assertInert(page, attack);
   }
@@ -114,13 +117,15 @@ async function assertInert(page, attack) {
     const handlers = list("*").filter((node) => node.getAttributeNames().some((name) => name.startsWith("on")));
     const prose = list(".prose *").filter((node) => node.getAttributeNames().some((name) => name.includes("hx-")));
     const links = list("a[href]").filter((node) => !["http:", "https:", "mailto:"].includes(node.protocol));
-    const forms = list("form").filter((form) => {
-      const { origin, pathname } = new URL(form.action);
-      return origin !== location.origin || !(ours.has(pathname) || /^\/articles(\/\d+(\/edit|\/delete)?)?$/.test(pathname));
-    });
+    const leadsAway = (action) => {
+      const { origin, pathname } = new URL(action);
+      return origin !== location.origin || !(ours.has(pathname) || /^\/articles\/\d+\/(edit|delete)$/.test(pathname));
+    };
+    const forms = list("form").filter((form) => leadsAway(form.action));
+    const buttons = list("[formaction]").filter((button) => leadsAway(button.formAction));
     return {
       ran: window.attacked,
-      nodes: [...foreign, ...handlers, ...prose, ...links, ...forms].map((node) => node.outerHTML.slice(0, 200)),
+      nodes: [...foreign, ...handlers, ...prose, ...links, ...forms, ...buttons].map((node) => node.outerHTML.slice(0, 200)),
     };
   });
   assert.deepEqual(found, { ran: undefined, nodes: [] }, attack);

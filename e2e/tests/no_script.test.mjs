@@ -11,6 +11,13 @@ test("an author signs up, writes, edits, is counted and found, deletes, leaves a
   const { page } = await visitor(stage, { javaScriptEnabled: false });
   await signUp(page, "ada");
 
+  await page.goto("/write");
+  await page.getByLabel("Title").fill("On engines");
+  await page.getByLabel("Text").fill("They *weave* numbers.");
+  await page.getByRole("button", { name: "Preview" }).click();
+  assert.equal(await page.getByRole("region", { name: "Preview" }).locator("em").textContent(), "weave");
+  assert.equal(await page.getByLabel("Title").inputValue(), "On engines");
+
   const id = await publish(page, "On engines", "They *weave* numbers.\n\n<b>not bold</b>");
   assert.equal(await page.locator("em").textContent(), "weave");
   await page.getByText("<b>not bold</b>").waitFor();
