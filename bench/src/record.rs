@@ -34,12 +34,11 @@ impl Record {
     /// Adds the value of one run.
     pub(crate) fn add(&mut self, measure: &str, unit: &'static str, goal: Goal, value: f64) {
         println!("  {measure}: {} {unit}", shown(value));
-        match self.lines.iter_mut().find(|line| line.measure == measure) {
-            Some(line) => line.values.push(value),
-            None => {
-                let (measure, values) = (measure.to_owned(), vec![value]);
-                self.lines.push(Line { measure, unit, goal, values });
-            }
+        if let Some(line) = self.lines.iter_mut().find(|line| line.measure == measure) {
+            line.values.push(value);
+        } else {
+            let (measure, values) = (measure.to_owned(), vec![value]);
+            self.lines.push(Line { measure, unit, goal, values });
         }
     }
 

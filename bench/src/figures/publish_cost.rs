@@ -61,7 +61,7 @@ impl Interleaved {
         let sides = Arc::new(Mutex::new(Sides::default()));
         let (all, seconds) = (Arc::clone(&sides), self.seconds);
         let calls = move || {
-            let answer = |_: &mut (), due: Due| {
+            let answer = |(): &mut (), due: Due| {
                 let done = runtime.block_on(runtime.spawn(request(consign.clone(), due)));
                 let took = due.at.elapsed();
                 done.expect("no panic").expect("a request is answered");

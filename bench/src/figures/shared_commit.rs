@@ -37,7 +37,7 @@ pub(crate) fn measure(bench: &Bench, run: u32, record: &mut Record) -> Result {
         let part = Part::RequestsByHand(RequestsByHand { database, seconds });
         Process::start(&part, shim)?.answer::<f64>()
     };
-    let (ours, theirs) = if run % 2 == 0 {
+    let (ours, theirs) = if run.is_multiple_of(2) {
         let theirs = by_hand()?;
         (consign()?, theirs)
     } else {
