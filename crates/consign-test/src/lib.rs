@@ -1,1 +1,5 @@
-//! To come.
+//! What the tests of several crates need.
+
+mod random;
+
+pub use random::Random;

@@ -2,9 +2,9 @@
 
 use crate::child::{Child, Role, open};
 use crate::database::Database;
-use crate::random::Random;
 use consign::sqlite::{Consign, Tx};
 use consign::{Backfill, Batch, HandlerResult, Message, Projection, Resume, Sum, stream};
+use consign_test::Random;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;

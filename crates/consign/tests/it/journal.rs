@@ -1,6 +1,6 @@
 //! What reached the disk, and when: the journal of `journal.c`, and the disk after a cut of it.
 
-use crate::random::Random;
+use consign_test::Random;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -23,7 +23,6 @@ mod message;
 mod owners;
 mod power_cut;
 mod publish;
-mod random;
 mod readers;
 mod runtime_ends;
 mod said;

@@ -6,9 +6,9 @@
 use crate::child::{Child, Role, open};
 use crate::database::{Database, Liked, likes, options};
 use crate::journal::{self, Disk, Journal, Unsynced};
-use crate::random::Random;
 use consign::sqlite::Consign;
 use consign::stream;
+use consign_test::Random;
 use sqlx::sqlite::{SqlitePool, SqliteSynchronous};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
