@@ -12,8 +12,10 @@ use crate::messages::ArticleChange;
 use crate::problem::Problem;
 use crate::state::App;
 
-/// Articles a transaction, since requests wait while it holds the write lock.
-pub(crate) const AT_ONCE: usize = 8;
+/// Articles of one transaction, at most: one that is very long must not come with many others.
+pub(crate) const BATCH_MAX: usize = 32;
+/// Articles of one piece of the backfill; the worker takes as many pieces as the clock lets it.
+const PIECE: usize = 8;
 /// Pages that one upkeep merges, for the same reason.
 const MERGED_PAGES: i64 = 16;
 
@@ -32,10 +34,7 @@ impl Projection<Tx> for Search {
 
     async fn apply(&self, batch: Batch<ArticleChange>, mut tx: Tx) -> HandlerResult {
         let changed: BTreeSet<i64> = batch.iter().map(|change| change.article_id()).collect();
-        for article_id in changed {
-            index(&mut tx, article_id).await?;
-        }
-        Ok(())
+        Ok(index(&mut tx, changed).await?)
     }
 
     async fn reset(&self, mut tx: Tx) -> HandlerResult {
@@ -48,16 +47,15 @@ impl Projection<Tx> for Search {
         let piece: Vec<i64> =
             sqlx::query_scalar("select id from articles where id > ?1 order by id limit ?2")
                 .bind(last)
-                .bind(i64::try_from(AT_ONCE)?)
+                .bind(i64::try_from(PIECE)?)
                 .fetch_all(&mut *tx)
                 .await?;
-        for article_id in &piece {
-            index(&mut tx, *article_id).await?;
-        }
-        Ok(match piece.last() {
-            Some(last) if piece.len() == AT_ONCE => Backfill::More(Resume::at(last)),
+        let next = match piece.last() {
+            Some(last) if piece.len() == PIECE => Backfill::More(Resume::at(last)),
             _ => Backfill::Done,
-        })
+        };
+        index(&mut tx, piece).await?;
+        Ok(next)
     }
 
     /// Merges a little; SQLite counts fewer than two changes once nothing is left to merge.
@@ -72,17 +70,22 @@ impl Projection<Tx> for Search {
     }
 }
 
-/// Takes out what the index holds of an article, then puts in what the article is now: nothing, if it is gone.
-async fn index(tx: &mut SqliteConnection, article_id: i64) -> sqlx::Result<()> {
-    sqlx::query("delete from article_search where rowid = ?1")
-        .bind(article_id)
+/// Takes out what the index holds of some articles, then puts in what they are now: nothing, where one is gone.
+async fn index(
+    tx: &mut SqliteConnection,
+    articles: impl IntoIterator<Item = i64>,
+) -> sqlx::Result<()> {
+    // Two statements, however many articles there are: each is a hop to SQLite's thread.
+    let articles = serde_json::Value::from_iter(articles).to_string();
+    sqlx::query("delete from article_search where rowid in (select value from json_each(?1))")
+        .bind(&articles)
         .execute(&mut *tx)
         .await?;
     sqlx::query(
         "insert into article_search (rowid, title, body)
-         select id, title, body from articles where id = ?1",
+         select id, title, body from articles where id in (select value from json_each(?1))",
     )
-    .bind(article_id)
+    .bind(&articles)
     .execute(tx)
     .await?;
     Ok(())

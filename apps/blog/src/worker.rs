@@ -7,7 +7,7 @@ use consign::sqlite::Consign;
 use consign::stream;
 
 use crate::config::WorkerName;
-use crate::search::{AT_ONCE, Search};
+use crate::search::{BATCH_MAX, Search};
 use crate::stop::Stop;
 use crate::{BoxError, counter, db, supervised};
 
@@ -46,7 +46,7 @@ async fn start(name: WorkerName, data: &Path) -> Result<consign::Running, BoxErr
     let running = match name {
         WorkerName::Counter => workers.subscribe(stream(name.as_str(), counter::counts())).start(),
         WorkerName::Search => {
-            workers.subscribe(stream(name.as_str(), Search).batch_max(AT_ONCE)).start()
+            workers.subscribe(stream(name.as_str(), Search).batch_max(BATCH_MAX)).start()
         }
     };
     Ok(running.await?)

@@ -3,9 +3,8 @@
 //! Every method is `-> impl Future + Send` so that the bound is visible; an implementation simply
 //! writes `async fn`.
 
-use crate::{Envelope, Offset, Partition, Result, Topic};
+use crate::{Changes, Envelope, Offset, Partition, Result, Topic};
 use std::future::Future;
-use tokio::sync::watch;
 
 /// One broker that keeps the messages of topics in partitions.
 pub trait Driver: Send + Sync + 'static {
@@ -58,27 +57,5 @@ mod reader {
         pub messages: Vec<(Offset, Envelope)>,
         /// A bound ended the page, not the log.
         pub more: bool,
-    }
-}
-
-/// Wakes whoever waits for messages; every waiter has one of its own.
-#[derive(Clone, Debug)]
-pub struct Changes(watch::Receiver<u64>);
-
-impl Changes {
-    /// Listens to a counter that grows with every change.
-    pub fn new(counter: watch::Receiver<u64>) -> Self {
-        Self(counter)
-    }
-
-    /// Waits until something was committed since the last call (or since this was made).
-    ///
-    /// # Cancel safety
-    /// A change that came while nobody waited is told by the next call.
-    pub async fn next(&mut self) {
-        if self.0.changed().await.is_err() {
-            // Whoever counted is gone: nothing will change any more.
-            std::future::pending::<()>().await;
-        }
     }
 }

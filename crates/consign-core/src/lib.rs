@@ -5,6 +5,7 @@
 //! projection or a [`Tx`] sees of one is [`Ledger::Connection`]. Applications use the facade
 //! `consign`; this crate is for those who write a ledger or a driver.
 
+mod changes;
 mod clock;
 mod derived;
 mod driver;
@@ -22,8 +23,9 @@ mod receipt;
 mod topic;
 mod tx;
 
+pub use changes::{Changes, Waiters};
 pub use clock::{Clock, SystemClock};
-pub use driver::{Changes, Driver, Page, PageRequest, Reader};
+pub use driver::{Driver, Page, PageRequest, Reader};
 pub use envelope::{Delivery, Envelope};
 pub use error::{BoxError, Error, Result};
 pub use ledger::{

@@ -11,6 +11,7 @@ use consign_core::{
 };
 use rusqlite::{Connection, Row, params};
 use sqlx::SqliteConnection;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 use uuid::Uuid;
@@ -81,38 +82,83 @@ fn page(
     request: &PageRequest,
     kinds: &mut Vec<Arc<str>>,
 ) -> rusqlite::Result<Page> {
-    let (mut messages, mut bytes) = (Vec::new(), 0);
+    let mut page = Rows::default();
     while let Some(row) = rows.next()? {
-        let (offset, envelope) = message(row, kinds)?;
-        bytes += envelope.payload.len();
-        messages.push((offset, envelope));
-        if bytes >= request.bytes_max {
-            return Ok(Page { messages, more: true });
+        page.add(row, kinds)?;
+        if page.payloads >= request.bytes_max {
+            return page.finish(true);
         }
     }
-    let more = messages.len() == request.messages_max;
-    Ok(Page { messages, more })
+    let more = page.messages.len() == request.messages_max;
+    page.finish(more)
 }
 
-fn message(row: &Row<'_>, kinds: &mut Vec<Arc<str>>) -> rusqlite::Result<(Offset, Envelope)> {
-    let position: i64 = row.get(0)?;
-    let offset = Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned());
-    let envelope = Envelope {
-        id: MessageId(Uuid::from_slice(row.get_ref(1)?.as_blob()?).unwrap_or_default()),
-        kind: kind(row.get_ref(2)?.as_str()?, kinds),
-        version: row.get(3)?,
-        key: row.get_ref(4)?.as_blob_or_null()?.map(key).transpose()?,
-        headers: row.get_ref(5)?.as_blob_or_null()?.map(Bytes::copy_from_slice).unwrap_or_default(),
-        payload: Bytes::copy_from_slice(row.get_ref(6)?.as_blob()?),
-        published_at: UNIX_EPOCH + Duration::from_micros(row.get::<_, i64>(7)?.unsigned_abs()),
-    };
-    Ok((offset, envelope))
+/// The rows of a page; their bytes lie one after the other, so that a message costs no allocation.
+#[derive(Default)]
+struct Rows {
+    bytes: Vec<u8>,
+    payloads: usize,
+    messages: Vec<(Offset, Message)>,
 }
 
-fn key(bytes: &[u8]) -> rusqlite::Result<Key> {
-    Key::new(Bytes::copy_from_slice(bytes)).map_err(|source| {
-        rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, Box::new(source))
-    })
+/// A row without its bytes.
+struct Message {
+    id: MessageId,
+    kind: Arc<str>,
+    version: u32,
+    key: Option<Range<usize>>,
+    headers: Range<usize>,
+    payload: Range<usize>,
+    published_at: i64,
+}
+
+impl Rows {
+    fn add(&mut self, row: &Row<'_>, kinds: &mut Vec<Arc<str>>) -> rusqlite::Result<()> {
+        let position: i64 = row.get(0)?;
+        let offset = Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned());
+        let payload = row.get_ref(6)?.as_blob()?;
+        self.payloads += payload.len();
+        let message = Message {
+            id: MessageId(Uuid::from_slice(row.get_ref(1)?.as_blob()?).unwrap_or_default()),
+            kind: kind(row.get_ref(2)?.as_str()?, kinds),
+            version: row.get(3)?,
+            key: row.get_ref(4)?.as_blob_or_null()?.map(|key| self.keep(key)),
+            headers: self.keep(row.get_ref(5)?.as_blob_or_null()?.unwrap_or_default()),
+            payload: self.keep(payload),
+            published_at: row.get(7)?,
+        };
+        self.messages.push((offset, message));
+        Ok(())
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn finish(self, more: bool) -> rusqlite::Result<Page> {
+        let bytes = Bytes::from(self.bytes);
+        let whole = |(offset, row): (Offset, Message)| {
+            let key = row.key.map(|range| Key::new(bytes.slice(range))).transpose();
+            let envelope = Envelope {
+                id: row.id,
+                kind: row.kind,
+                version: row.version,
+                key: key.map_err(too_long)?,
+                headers: bytes.slice(row.headers),
+                payload: bytes.slice(row.payload),
+                published_at: UNIX_EPOCH + Duration::from_micros(row.published_at.unsigned_abs()),
+            };
+            Ok((offset, envelope))
+        };
+        let messages = self.messages.into_iter().map(whole).collect::<rusqlite::Result<_>>()?;
+        Ok(Page { messages, more })
+    }
+}
+
+fn too_long(source: consign_core::Error) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, Box::new(source))
 }
 
 fn kind(name: &str, kinds: &mut Vec<Arc<str>>) -> Arc<str> {

@@ -5,7 +5,7 @@ use consign_core::{Batch, Error, HandlerResult, Load, Message, Projection, Resul
 use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
 use sqlx::SqliteConnection;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -86,7 +86,7 @@ impl<E, F> fmt::Debug for Sum<E, F> {
 }
 
 /// A key of a [`Sum`].
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// An integer column.
     Int(i64),
@@ -127,12 +127,12 @@ where
     type Event = E;
 
     async fn apply(&self, batch: Batch<E>, mut tx: Tx<SqliteConnection>) -> HandlerResult {
-        let mut changes = Changes::new();
+        let mut changes = HashMap::<Value, i64>::new();
         for event in &batch {
             let (key, change) = (self.by)(event);
             *changes.entry(key.into()).or_default() += change;
         }
-        Ok(add(self.table, changes, &mut tx).await?)
+        Ok(add(self.table, changes.into_iter().collect(), &mut tx).await?)
     }
 
     async fn reset(&self, mut tx: Tx<SqliteConnection>) -> HandlerResult {

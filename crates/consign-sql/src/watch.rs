@@ -1,36 +1,43 @@
 //! Learns of commits: at once of our own, within milliseconds of other processes'.
 //!
-//! A watch on the *directory* of the WAL tells of every write to it (a watch on the file itself dies
-//! with the file). The event comes before the sync and the commit, so `PRAGMA data_version` is
-//! looked at again until it has changed. Where there is no watch it is looked at every 20 ms, and
-//! always once a second.
+//! Every commit writes the WAL, and the kernel tells of it. The event comes before the sync and the
+//! commit, so `PRAGMA data_version` is looked at again until it has changed. Where there are no
+//! events it is looked at every 20 ms, and always once a second.
+//!
+//! Events are read only while somebody waits. A worker that drains a backlog does not, and an event
+//! that nobody has read swallows those like it: twenty busy workers that all read them, each woken
+//! by every commit of the others, hardly got to work.
 
 use crate::connection::{Connections, Role};
 use crate::error;
 use crate::sqlite::gate::beside;
 use crate::sqlite::thread::in_one_hop;
-use consign_core::{Changes, Result};
-use notify::{EventKind, RecursiveMode, Watcher};
+use consign_core::{Changes, Result, Waiters};
+use futures_util::StreamExt;
+use inotify::{EventMask, EventStream, Inotify, WatchMask};
 use sqlx::SqliteConnection;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// Without a watch on the directory.
+/// Without events.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// With one, in case it misses something.
+/// With them, in case one is missed.
 const LOOK_AT_LEAST: Duration = Duration::from_secs(1);
 /// After a write to the WAL: again after this, twice this …
 const LOOK_AGAIN: Duration = Duration::from_micros(100);
 /// … up to this.
 const LOOK_AGAIN_MAX: Duration = Duration::from_millis(50);
+/// Bytes of events that are read at once.
+const EVENTS_BYTES: usize = 1024;
 
 /// The one watcher of a process.
 #[derive(Debug)]
 pub(crate) struct Watch {
     counter: Arc<watch::Sender<u64>>,
+    waiters: Arc<Waiters>,
     connections: Connections,
     path: PathBuf,
     started: Once,
@@ -38,8 +45,8 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(connections: Connections, path: PathBuf) -> Self {
-        let counter = Arc::new(watch::Sender::new(0));
-        Self { counter, connections, path, started: Once::new() }
+        let (counter, waiters) = (Arc::new(watch::Sender::new(0)), Arc::default());
+        Self { counter, waiters, connections, path, started: Once::new() }
     }
 
     /// A commit of ours has just been made.
@@ -50,11 +57,13 @@ impl Watch {
     /// Starts to watch, where nobody did yet, on a task that ends with the handle.
     pub(crate) fn changes(&self) -> Changes {
         self.started.call_once(|| {
-            let (connections, path) = (self.connections.clone(), self.path.clone());
-            let counter = Arc::downgrade(&self.counter);
+            let (connections, waiters) = (self.connections.clone(), Arc::clone(&self.waiters));
+            let (counter, mut looks) = (Arc::downgrade(&self.counter), Looks::new(&self.path));
             tokio::spawn(async move {
-                let mut looks = Looks::new(&path);
                 while let Some(counter) = counter.upgrade() {
+                    if timeout(LOOK_AT_LEAST, waiters.some()).await.is_err() {
+                        continue;
+                    }
                     if let Err(error) = looks.watch(&connections, &counter).await {
                         tracing::warn!(%error, "cannot watch the database, trying again");
                         tokio::time::sleep(LOOK_AT_LEAST).await;
@@ -62,7 +71,7 @@ impl Watch {
                 }
             });
         });
-        Changes::new(self.counter.subscribe())
+        Changes::new(self.counter.subscribe(), Arc::clone(&self.waiters))
     }
 }
 
@@ -72,37 +81,55 @@ fn wake(counter: &watch::Sender<u64>) {
 
 /// What the watching task keeps.
 struct Looks {
-    written: Arc<Notify>,
-    directory: Option<notify::RecommendedWatcher>,
+    wal: PathBuf,
+    events: Option<EventStream<[u8; EVENTS_BYTES]>>,
     connection: Option<SqliteConnection>,
     version: i64,
 }
 
 impl Looks {
-    fn new(path: &Path) -> Self {
-        let written = Arc::new(Notify::new());
-        let directory = watch_directory(path, Arc::clone(&written))
-            .inspect_err(|error| tracing::warn!(%error, "looking every 20 ms instead"));
-        Self { written, directory: directory.ok(), connection: None, version: -1 }
+    fn new(database: &Path) -> Self {
+        Self { wal: beside(database, "-wal"), events: None, connection: None, version: -1 }
     }
 
-    /// Waits for a write to the WAL, or a while; then looks until something has changed.
+    /// Looks; if nothing has changed, waits for a write to the WAL and looks until something has.
     async fn watch(&mut self, connections: &Connections, counter: &watch::Sender<u64>) -> Result {
-        let floor = if self.directory.is_some() { LOOK_AT_LEAST } else { LOOK_EVERY };
-        let mut again = match timeout(floor, self.written.notified()).await {
-            Ok(()) => LOOK_AGAIN,
-            Err(_) => LOOK_AGAIN_MAX,
-        };
-        loop {
+        if self.has_changed(connections).await? {
+            wake(counter);
+            return Ok(());
+        }
+        if !self.written().await {
+            return Ok(());
+        }
+        let mut again = LOOK_AGAIN;
+        while again < LOOK_AGAIN_MAX {
             if self.has_changed(connections).await? {
                 wake(counter);
                 return Ok(());
             }
-            if again >= LOOK_AGAIN_MAX {
-                return Ok(());
-            }
             tokio::time::sleep(again).await;
             again *= 2;
+        }
+        Ok(())
+    }
+
+    /// Waits for a write, or a while; `false`: none came.
+    async fn written(&mut self) -> bool {
+        if self.events.is_none() {
+            // Our connection keeps the file from being deleted, as long as nobody else does it.
+            self.events = events(&self.wal).ok();
+        }
+        let Some(events) = &mut self.events else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            return false;
+        };
+        match timeout(LOOK_AT_LEAST, events.next()).await {
+            Ok(Some(Ok(event))) if !event.mask.contains(EventMask::IGNORED) => true,
+            Ok(_) => {
+                self.events = None;
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -126,22 +153,9 @@ impl Looks {
     }
 }
 
-fn watch_directory(path: &Path, written: Arc<Notify>) -> Result<notify::RecommendedWatcher> {
-    let failed = |source: notify::Error| {
-        error::of_io("watch the database's directory", std::io::Error::other(source))
-    };
-    let wal = beside(path, "-wal");
-    let of_the_wal = move |event: notify::Event| {
-        matches!(event.kind, EventKind::Modify(_) | EventKind::Create(_))
-            && event.paths.contains(&wal)
-    };
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<_>| {
-        if event.is_ok_and(&of_the_wal) {
-            written.notify_one();
-        }
-    })
-    .map_err(failed)?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    watcher.watch(directory, RecursiveMode::NonRecursive).map_err(failed)?;
-    Ok(watcher)
+fn events(wal: &Path) -> Result<EventStream<[u8; EVENTS_BYTES]>> {
+    let failed = |source| error::of_io("watch the WAL", source);
+    let inotify = Inotify::init().map_err(failed)?;
+    inotify.watches().add(wal, WatchMask::MODIFY).map_err(failed)?;
+    inotify.into_event_stream([0; EVENTS_BYTES]).map_err(failed)
 }

@@ -1,7 +1,8 @@
 //! Apply, skip and count, or wait: what a build makes of a message's kind.
 
-use consign_core::{Clock, Delivery, Envelope, Event, Message, Offset};
+use consign_core::{Delivery, Envelope, Event, Message, Offset};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// What is done with a message.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) fn judge<M: Message>(
     offset: Offset,
     envelope: Envelope,
     named: &[String],
-    clock: &dyn Clock,
+    now: SystemTime,
 ) -> Judged<M> {
     let Some(known) = M::KINDS.iter().find(|known| *known.name == *envelope.kind) else {
         if !named.iter().any(|named| **named == *envelope.kind) {
@@ -39,7 +40,7 @@ pub(crate) fn judge<M: Message>(
         ));
     }
     match M::decode(&envelope.kind, envelope.version, &envelope.payload) {
-        Ok(message) => Judged::Apply(Event::new(delivery(envelope, clock), message)),
+        Ok(message) => Judged::Apply(Event::new(delivery(envelope, now), message)),
         Err(error) => Judged::Wait(format!(
             "message {offset} ({}) of the kind {:?} cannot be decoded: {error:?}",
             envelope.id, envelope.kind
@@ -47,7 +48,7 @@ pub(crate) fn judge<M: Message>(
     }
 }
 
-fn delivery(envelope: Envelope, clock: &dyn Clock) -> Delivery {
-    let age = clock.now().duration_since(envelope.published_at).unwrap_or_default();
+fn delivery(envelope: Envelope, now: SystemTime) -> Delivery {
+    let age = now.duration_since(envelope.published_at).unwrap_or_default();
     Delivery { id: envelope.id, key: envelope.key, age, headers: envelope.headers }
 }

@@ -1,7 +1,7 @@
 //! Reads pages and decodes them, while the last batch commits.
 
 use crate::kinds::{Judged, judge};
-use consign_core::{Message, Offset, PageRequest, Partition, Reader, Result, SystemClock};
+use consign_core::{Clock, Message, Offset, PageRequest, Partition, Reader, Result, SystemClock};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -108,6 +108,7 @@ fn judge_all<M: Message>(
     messages: Vec<(Offset, consign_core::Envelope)>,
     named: &[String],
 ) -> Vec<(Offset, Judged<M>)> {
-    let judged = |(offset, envelope)| (offset, judge(offset, envelope, named, &SystemClock));
+    let now = SystemClock.now();
+    let judged = |(offset, envelope)| (offset, judge(offset, envelope, named, now));
     messages.into_iter().map(judged).collect()
 }

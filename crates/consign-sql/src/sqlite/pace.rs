@@ -9,7 +9,7 @@ const HOLD_MAX: Duration = Duration::from_micros(2_500);
 /// A rest is so many times as long as the hold.
 const REST: f64 = 2.0;
 /// The first batch of a subscription.
-const MESSAGES_FIRST: usize = 250;
+const MESSAGES_FIRST: usize = 32;
 /// The largest batch: what a page of every partition holds.
 const MESSAGES_MAX: usize = 8_000;
 /// Pages that are not yet copied before a checkpoint: where syncs are cheap requests feel its
