@@ -17,9 +17,10 @@ use futures_util::StreamExt;
 use inotify::{EventMask, EventStream, Inotify, WatchMask};
 use sqlx::SqliteConnection;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Once};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Without events.
@@ -40,13 +41,13 @@ pub(crate) struct Watch {
     waiters: Arc<Waiters>,
     connections: Connections,
     path: PathBuf,
-    started: Once,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Watch {
     pub(crate) fn new(connections: Connections, path: PathBuf) -> Self {
         let (counter, waiters) = (Arc::new(watch::Sender::new(0)), Arc::default());
-        Self { counter, waiters, connections, path, started: Once::new() }
+        Self { counter, waiters, connections, path, task: Mutex::default() }
     }
 
     /// A commit of ours has just been made.
@@ -54,24 +55,35 @@ impl Watch {
         wake(&self.counter);
     }
 
-    /// Starts to watch, where nobody did yet, on a task that ends with the handle.
+    /// Watches, on a task of this runtime that ends with the handle.
+    ///
+    /// One task does for all who ask, unless its runtime has ended meanwhile.
     pub(crate) fn changes(&self) -> Changes {
-        self.started.call_once(|| {
+        let changes = Changes::new(self.counter.subscribe(), Arc::clone(&self.waiters));
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_none_or(JoinHandle::is_finished) {
             let (connections, waiters) = (self.connections.clone(), Arc::clone(&self.waiters));
-            let (counter, mut looks) = (Arc::downgrade(&self.counter), Looks::new(&self.path));
-            tokio::spawn(async move {
-                while let Some(counter) = counter.upgrade() {
-                    if timeout(LOOK_AT_LEAST, waiters.some()).await.is_err() {
-                        continue;
-                    }
-                    if let Err(error) = looks.watch(&connections, &counter).await {
-                        tracing::warn!(%error, "cannot watch the database, trying again");
-                        tokio::time::sleep(LOOK_AT_LEAST).await;
-                    }
-                }
-            });
-        });
-        Changes::new(self.counter.subscribe(), Arc::clone(&self.waiters))
+            let (counter, looks) = (Arc::downgrade(&self.counter), Looks::new(&self.path));
+            *task = Some(tokio::spawn(watch_all(looks, connections, counter, waiters)));
+        }
+        changes
+    }
+}
+
+async fn watch_all(
+    mut looks: Looks,
+    connections: Connections,
+    counter: Weak<watch::Sender<u64>>,
+    waiters: Arc<Waiters>,
+) {
+    while let Some(counter) = counter.upgrade() {
+        if timeout(LOOK_AT_LEAST, waiters.some()).await.is_err() {
+            continue;
+        }
+        if let Err(error) = looks.watch(&connections, &counter).await {
+            tracing::warn!(%error, "cannot watch the database, trying again");
+            tokio::time::sleep(LOOK_AT_LEAST).await;
+        }
     }
 }
 
@@ -94,36 +106,33 @@ impl Looks {
 
     /// Looks; if nothing has changed, waits for a write to the WAL and looks until something has.
     async fn watch(&mut self, connections: &Connections, counter: &watch::Sender<u64>) -> Result {
-        if self.has_changed(connections).await? {
-            wake(counter);
-            return Ok(());
-        }
-        if !self.written().await {
-            return Ok(());
-        }
-        let mut again = LOOK_AGAIN;
-        while again < LOOK_AGAIN_MAX {
+        let (mut again, mut since) = (LOOK_AT_LEAST, Instant::now());
+        loop {
             if self.has_changed(connections).await? {
                 wake(counter);
                 return Ok(());
             }
-            tokio::time::sleep(again).await;
-            again *= 2;
+            if self.is_written_within(again).await {
+                (again, since) = (LOOK_AGAIN, Instant::now());
+            } else if since.elapsed() > LOOK_AT_LEAST {
+                return Ok(());
+            } else {
+                again = (again * 2).min(LOOK_AGAIN_MAX);
+            }
         }
-        Ok(())
     }
 
-    /// Waits for a write, or a while; `false`: none came.
-    async fn written(&mut self) -> bool {
+    /// Waits for a write, or a while.
+    async fn is_written_within(&mut self, wait: Duration) -> bool {
         if self.events.is_none() {
             // Our connection keeps the file from being deleted, as long as nobody else does it.
             self.events = events(&self.wal).ok();
         }
         let Some(events) = &mut self.events else {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(wait.min(LOOK_EVERY)).await;
             return false;
         };
-        match timeout(LOOK_AT_LEAST, events.next()).await {
+        match timeout(wait, events.next()).await {
             Ok(Some(Ok(event))) if !event.mask.contains(EventMask::IGNORED) => true,
             Ok(_) => {
                 self.events = None;

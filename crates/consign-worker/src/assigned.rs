@@ -34,8 +34,11 @@ struct Part<M> {
     buffer: VecDeque<(Offset, Step<M>)>,
     next_read: Offset,
     reading: Reading,
-    /// The log has, or may have, more than was read.
+    /// The log had more than was read.
     more: bool,
+    /// Something may have been published since the last page was asked for; its answer says nothing of
+    /// that.
+    changed: bool,
     /// What follows is not read before this.
     not_before: Option<Instant>,
     /// It failed: it is tried alone, so that it holds nobody else up.
@@ -77,6 +80,7 @@ impl<M> Assigned<M> {
             next_read: cursor,
             reading,
             more: true,
+            changed: false,
             not_before: None,
             failed: None,
         };
@@ -98,7 +102,7 @@ impl<M> Assigned<M> {
 
     /// Something may have been published.
     pub(crate) fn changed(&mut self) {
-        self.partitions.values_mut().for_each(|part| part.more = true);
+        self.partitions.values_mut().for_each(|part| part.changed = true);
     }
 
     /// Which pages are wanted now.
@@ -220,7 +224,9 @@ impl<M> Part<M> {
             return false;
         }
         self.not_before = None;
-        self.more && self.buffer.len() < page
+        let wants = (self.more || self.changed) && self.buffer.len() < page;
+        self.changed &= !wants;
+        wants
     }
 
     fn read_again(&mut self, reading: Reading) {
