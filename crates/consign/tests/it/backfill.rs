@@ -16,7 +16,7 @@ const OLD_ROWS: i64 = 100_000;
 const WRITERS: i64 = 8;
 const KILLS: i64 = 10;
 /// Rows of a piece.
-const PIECE: i64 = 100;
+const PIECE: i64 = 50;
 const BACKFILLED_WITHIN: Duration = Duration::from_mins(2);
 
 #[derive(Debug, Clone, Serialize, Deserialize, Message)]
@@ -137,8 +137,8 @@ async fn a_backfill_beside_eight_writers_counts_and_finds_every_row_through_ten_
     let mut before = 0;
     for kill in 0..KILLS {
         let mut worker = Child::start(Role::Backfills, d.folder.path());
-        // Anywhere in its part of the old rows.
-        let part = usize::try_from(OLD_ROWS / (KILLS + 2)).unwrap();
+        // Anywhere in its part of the first half: the rest leaves time for the last kill.
+        let part = usize::try_from(OLD_ROWS / (2 * KILLS)).unwrap();
         let row = usize::try_from(kill).unwrap() * part + random.below(part);
         passes(&d, i64::try_from(row).unwrap().max(before + 1), &mut before).await;
         worker.assert_runs();

@@ -9,6 +9,7 @@ use consign::sqlite::Tx;
 use consign::{Batch, HandlerResult, Projection, Running, stream};
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use sqlx::{AssertSqlSafe, Connection};
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -159,4 +160,27 @@ async fn without_the_gate_requests_are_overtaken_many_times_as_often() {
     assert!(with.requests > 20, "{with:?}");
     let (without, with) = (without.overtaken_each(), with.overtaken_each());
     assert!(without > RATIO_MIN * with.max(1.0), "{without} against {with} turns a request");
+}
+
+/// While some process shows that one of its requests waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_lets_a_waiting_request_go_first_for_25_ms_and_no_longer() {
+    const HELD: Duration = Duration::from_secs(1);
+    let d = database().await;
+    for _ in 0..4 {
+        d.consign.publish_all(&vec![Liked { article_id: 1 }; 5_000]).await.unwrap();
+    }
+    let worker = worker(&d, 0).await;
+    d.becomes("select min(n, 20) from turns", 20).await;
+    let wait = File::open(d.folder.path().join("app.db-wait")).unwrap();
+    let mut look = SqliteConnection::connect_with(&options(d.folder.path())).await.unwrap();
+    wait.lock_shared().unwrap();
+    let (before, since) = (turns(&mut look).await, Instant::now());
+    tokio::time::sleep(HELD).await;
+    let taken = turns(&mut look).await - before;
+    let most = i64::try_from(since.elapsed().as_millis() / 25).unwrap() + 2;
+    wait.unlock().unwrap();
+    assert!((1..=most).contains(&taken), "{taken} turns, and {most} at most");
+    assert!(d.consign.subscriptions().await.unwrap()[0].lag > 0, "it had nothing to do any more");
+    worker.shutdown().await.unwrap();
 }
