@@ -179,6 +179,23 @@ async fn on_a_full_disk_requests_at_once_are_all_told_so() {
     assert_whole(&d, accepted + 16).await;
 }
 
+/// SQLite takes the whole transaction back, with the statements of requests that wait for its
+/// commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_share_a_commit_with_one_that_fills_the_disk_are_told_so() {
+    let disk = Disk::new();
+    let d = disk.database().await;
+    disk.fill(200 << 10);
+    let mut accepted = 0;
+    for _ in 0..20 {
+        accepted += likes_at_once(&d, 16, 3 << 20).await;
+    }
+    assert_whole(&d, accepted).await;
+    disk.make_room();
+    assert_eq!(likes_at_once(&d, 16, 0).await, 16);
+    assert_whole(&d, accepted + 16).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_goes_on_by_itself_when_there_is_room_again() {
     let disk = Disk::new();
