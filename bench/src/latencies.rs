@@ -24,6 +24,10 @@ impl Latencies {
         self.at(0.99)
     }
 
+    pub(crate) fn slowest(&self) -> f64 {
+        self.at(1.0)
+    }
+
     /// 0 where there is none.
     fn at(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -4,7 +4,9 @@
 
 use crate::Result;
 use crate::backlog::Fill;
-use crate::figures::{backlog_flat, counter_rate, publish_cost, publish_rate, shared_commit};
+use crate::figures::{
+    backfill, backlog_flat, counter_rate, publish_cost, publish_rate, shared_commit,
+};
 use crate::shim::Shim;
 use crate::worker::Worker;
 use serde::de::DeserializeOwned;
@@ -27,6 +29,8 @@ pub(crate) enum Part {
     Interleaved(publish_cost::Interleaved),
     Batches(backlog_flat::Batches),
     Rare(backlog_flat::Rare),
+    Asked(backfill::Asked),
+    Filling(backfill::Filling),
 }
 
 /// Runs the part that `settings` describe, and prints its answer.
@@ -55,6 +59,8 @@ impl Part {
             Self::Interleaved(part) => serde_json::to_value(part.run().await?),
             Self::Batches(part) => serde_json::to_value(part.run().await?),
             Self::Rare(part) => serde_json::to_value(part.run().await?),
+            Self::Asked(part) => serde_json::to_value(part.run().await?),
+            Self::Filling(part) => serde_json::to_value(part.run().await?),
         };
         Ok(answer?)
     }

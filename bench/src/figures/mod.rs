@@ -1,6 +1,7 @@
 //! The figures, one a file.
 
 pub(crate) mod api_while_workers;
+pub(crate) mod backfill;
 pub(crate) mod backlog_flat;
 pub(crate) mod behind_writers;
 pub(crate) mod counter_rate;
@@ -33,6 +34,8 @@ pub(crate) enum Figure {
     BacklogFlat,
     /// From a commit to the count that shows it
     Visible,
+    /// What requests feel while old rows are brought in
+    Backfill,
 }
 
 impl Figure {
@@ -41,6 +44,7 @@ impl Figure {
             Self::ApiWhileWorkers => "api-while-workers",
             Self::BehindWriters => "behind-writers",
             Self::Visible => "visible",
+            Self::Backfill => "backfill",
             Self::CounterRate => "counter-rate",
             Self::PublishRate => "publish-rate",
             Self::SharedCommit => "shared-commit",
@@ -56,9 +60,11 @@ impl Figure {
                 "NORMAL: cursor and sum lie in one file, a power cut takes both back"
             }
             Self::PublishRate | Self::SharedCommit => "FULL: on disk before the answer",
-            Self::PublishCost | Self::ApiWhileWorkers | Self::BehindWriters | Self::Visible => {
-                "requests FULL, workers NORMAL"
-            }
+            Self::PublishCost
+            | Self::ApiWhileWorkers
+            | Self::BehindWriters
+            | Self::Visible
+            | Self::Backfill => "requests FULL, workers NORMAL",
             Self::BacklogFlat => "NORMAL: cursor and effect lie in one file",
         }
     }
@@ -72,6 +78,7 @@ impl Figure {
             Self::ApiWhileWorkers => api_while_workers::measure(bench, record),
             Self::BehindWriters => behind_writers::measure(bench, record),
             Self::Visible => visible::measure(bench, record),
+            Self::Backfill => backfill::measure(bench, record),
             Self::CounterRate => counter_rate::measure(bench, run, record),
             Self::PublishRate => publish_rate::measure(bench, run, record),
             Self::SharedCommit => shared_commit::measure(bench, run, record),
