@@ -10,7 +10,7 @@ use crate::open_loop::{self, Due};
 use crate::part::{Part, Process};
 use crate::record::{Goal, Record};
 use consign::sqlite::{Consign, Tx};
-use consign::{Backfill, Batch, HandlerResult, Projection, Resume, Sum, stream};
+use consign::{Backfill, Batch, HandlerResult, Projection, Resume, Sum, Upkeep, stream};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -123,9 +123,10 @@ impl Filling {
 /// Reads the rows as they are now.
 struct Index;
 
-/// Merges are never made inside a commit; the blog makes them in its upkeep.
+/// As the blog has it: merges are made in upkeep, not inside a commit.
 const FOUND: &str = "create virtual table if not exists found using fts5(body);
-    insert into found (found, rank) values ('automerge', 0), ('crisismerge', 100000)";
+    insert into found (found, rank) values ('automerge', 0), ('crisismerge', 1000)";
+const MERGE: &str = "insert into found (found, rank) values ('merge', 16)";
 
 const INDEX: &str = "insert into found (rowid, body)
     select id, body from articles where id > ?1 order by id limit ?2";
@@ -152,5 +153,13 @@ impl Projection<Tx> for Index {
             sqlx::query_scalar("select max(rowid) from found").fetch_one(&mut *tx).await?;
         let is_last = added.rows_affected() < PIECE.unsigned_abs();
         Ok(if is_last { Backfill::Done } else { Backfill::More(Resume::at(next)) })
+    }
+
+    async fn upkeep(&self, mut tx: Tx) -> HandlerResult<Upkeep> {
+        let changes = "select total_changes()";
+        let before: i64 = sqlx::query_scalar(changes).fetch_one(&mut *tx).await?;
+        sqlx::query(MERGE).execute(&mut *tx).await?;
+        let after: i64 = sqlx::query_scalar(changes).fetch_one(&mut *tx).await?;
+        Ok(if after - before < 2 { Upkeep::Done } else { Upkeep::More })
     }
 }
