@@ -3,9 +3,9 @@
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::sqlite::checkpoint::Checkpoints;
-use crate::sqlite::gate::{POLL, beside};
+use crate::sqlite::gate::beside;
 use crate::sqlite::pace::{Costs, Pace};
-use crate::sqlite::thread::blocking;
+use crate::sqlite::thread::{Cut, blocking};
 use crate::sqlite::turns::{Turn, Turns};
 use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Result, SubscriptionId};
 use sqlx::SqliteConnection;
@@ -16,6 +16,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// Between two tries for SQLite's lock: a timer of the runtime counts in whole milliseconds, and
+/// one that is finer would burn a processor.
+const TRY_EVERY: Duration = Duration::from_millis(1);
+/// How long a worker waits for the other workers of its own process, at most.
+const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// All workers of a process.
 #[derive(Debug)]
@@ -34,6 +40,7 @@ struct Slot {
 #[derive(Debug)]
 struct Writer {
     connection: WriteConnection,
+    cut: Cut,
     turns: Turns,
     checkpoints: Checkpoints,
     wal: File,
@@ -59,9 +66,10 @@ impl Writers {
 
     /// Waits for the turn, then for the write lock.
     pub(crate) async fn begin(&self) -> Result<WorkerTransaction> {
-        let mut slot = Arc::clone(&self.slot).lock_owned().await;
+        let slot = Arc::clone(&self.slot).lock_owned();
+        let mut slot = tokio::time::timeout(SLOT_WAIT_MAX, slot).await.map_err(|_| kept_open())?;
         let turn = slot.begin().await?;
-        let open = Open { slot, turn, begun: Instant::now() };
+        let open = Open { turn, slot, begun: Instant::now(), unended: true };
         Ok(WorkerTransaction {
             tx: Tx::Writes(Some(open)),
             paces: Arc::clone(&self.paces),
@@ -70,13 +78,24 @@ impl Writers {
     }
 }
 
+fn kept_open() -> Error {
+    let message = format!(
+        "another projection of this process has had its transaction open for more than \
+         {SLOT_WAIT_MAX:?}, so no other can begin one: either its calls take that long, or it has \
+         kept its `Tx` after it returned; finish with `tx` before returning"
+    );
+    Error::new("tx-kept-open", message)
+}
+
 impl Slot {
     async fn writer(&mut self) -> Result<&mut Writer> {
         if self.writer.is_none() {
-            let connection = self.connections.open_writer(Role::Effects).await?;
+            let mut connection = self.connections.open_writer(Role::Effects).await?;
+            let cut = Cut::install(&mut connection.connection).await?;
             let checkpoints = self.connections.open(Role::Checkpoints).await?;
             self.writer = Some(Writer {
                 connection,
+                cut,
                 turns: Turns::open(&self.path)?,
                 checkpoints: Checkpoints::new(checkpoints),
                 wal: open_wal(&self.path)?,
@@ -89,6 +108,7 @@ impl Slot {
     async fn begin(&mut self) -> Result<Turn> {
         let writer = self.writer().await?;
         let mut turn = writer.turns.take().await;
+        writer.cut.reset();
         let begun = begin(&mut writer.connection, &mut turn).await;
         if begun.as_ref().is_err_and(|error| !error.is_busy()) {
             self.writer = None;
@@ -117,7 +137,7 @@ async fn begin(connection: &mut WriteConnection, turn: &mut Turn) -> Result {
             }
         }
         turn.others();
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(TRY_EVERY).await;
     }
 }
 
@@ -136,12 +156,15 @@ enum Tx {
     Reads(SqliteConnection),
 }
 
-/// Dropped, it rolls back.
+/// Dropped while its transaction is open, it closes the connection, and the transaction with it.
 #[derive(Debug)]
 struct Open {
-    slot: OwnedMutexGuard<Slot>,
+    /// Ends before another worker of this process can ask for one.
     turn: Turn,
+    slot: OwnedMutexGuard<Slot>,
     begun: Instant,
+    /// Neither committed nor rolled back.
+    unended: bool,
 }
 
 impl WorkerTransaction {
@@ -164,6 +187,7 @@ impl WorkerTransaction {
             open.replace().await;
             return Err(error);
         }
+        open.unended = false;
         let (held, commit) = (open.begun.elapsed(), started.elapsed());
         self.learn(&mut open, held, commit);
         tokio::spawn(open.rest(held));
@@ -197,14 +221,22 @@ impl Open {
         &writer.expect("a transaction has its connection until it ends").connection
     }
 
+    /// A statement that still runs, since its caller has lost his patience, ends before.
     async fn rollback(mut self) {
-        if self.writer().connection.rollback().await.is_err() {
-            self.replace().await;
+        self.writer().cut.cut();
+        self.roll_back().await;
+    }
+
+    async fn roll_back(&mut self) {
+        match self.writer().connection.rollback().await {
+            Ok(()) => self.unended = false,
+            Err(_) => self.replace().await,
         }
     }
 
     /// A connection whose transaction did not end as asked is closed, and the next one is new.
     async fn replace(&mut self) {
+        self.unended = false;
         if let Some(writer) = self.slot.writer.take() {
             writer.connection.close().await;
         }
@@ -219,20 +251,17 @@ impl Open {
         if !self.turn.may_begin() {
             self.turn.others();
         }
-        if self.turn.others_recently() {
+        if self.turn.others_recently() && self.slot.writer.is_some() {
             self.sync();
             tokio::task::yield_now().await;
             let rest = self.writer().costs.rest(held);
             tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
         }
-        let Self { slot, turn, .. } = self;
-        let alone = turn.alone;
-        drop(turn);
-        if !alone {
+        self.turn.end();
+        if !self.turn.alone {
             // The next one in the queue has the turn before we stand in it again.
-            tokio::time::sleep(POLL).await;
+            tokio::time::sleep(TRY_EVERY).await;
         }
-        drop(slot);
     }
 
     async fn checkpoint(&mut self) -> Result {
@@ -245,8 +274,9 @@ impl Open {
         // What requests committed meanwhile is copied under the write lock; the next writer then
         // starts the WAL again, unless somebody reads it.
         begin(&mut writer.connection, &mut self.turn).await?;
+        self.unended = true;
         let copied = writer.checkpoints.passive().await;
-        writer.connection.rollback().await?;
+        self.roll_back().await;
         copied.map(drop)
     }
 
@@ -260,14 +290,23 @@ impl Open {
     }
 }
 
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.unended
+            && let Some(writer) = self.slot.writer.take()
+        {
+            writer.cut.cut();
+        }
+    }
+}
+
 impl Drop for WorkerTransaction {
     fn drop(&mut self) {
         let Tx::Writes(open) = &mut self.tx else { return };
-        let Some(mut open) = open.take() else { return };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(open.rollback())),
-            // Without a runtime the connection goes, and the transaction with it.
-            Err(_) => open.slot.writer = None,
+        let Some(open) = open.take() else { return };
+        // Without a runtime, or with one that ends before, the connection goes.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(open.rollback());
         }
     }
 }

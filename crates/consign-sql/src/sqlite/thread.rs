@@ -8,7 +8,12 @@
 use crate::error;
 use consign_core::Result;
 use sqlx::SqliteConnection;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// So many steps of a statement are between two looks at whether it shall end.
+const LOOK_EVERY_STEPS: i32 = 10_000;
 
 /// Runs a few short statements: on this thread, at once.
 pub(crate) async fn in_one_hop<T: Send>(
@@ -43,5 +48,34 @@ pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
         tokio::task::block_in_place(work)
     } else {
         work()
+    }
+}
+
+/// Ends the statement that runs on a connection, from any thread, at any time.
+///
+/// SQLite asks now and then whether to go on: unlike `sqlite3_interrupt`, which needs a handle that
+/// is still open, that is safe even when the connection is gone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cut(Arc<AtomicBool>);
+
+impl Cut {
+    /// Takes the place of a progress handler that the user's pool has set on this connection.
+    pub(crate) async fn install(connection: &mut SqliteConnection) -> Result<Self> {
+        let cut = Self::default();
+        let asked = Arc::clone(&cut.0);
+        let handle = connection.lock_handle().await;
+        let mut handle = handle.map_err(|source| error::of_sqlx("watch a connection", source))?;
+        handle.set_progress_handler(LOOK_EVERY_STEPS, move || !asked.load(Ordering::Relaxed));
+        Ok(cut)
+    }
+
+    /// What runs ends, and so does every long statement that follows.
+    pub(crate) fn cut(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Statements run to their end again.
+    pub(crate) fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 }

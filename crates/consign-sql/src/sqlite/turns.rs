@@ -8,6 +8,7 @@ use crate::error;
 use crate::sqlite::gate::open;
 use consign_core::Result;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as threads};
@@ -19,6 +20,8 @@ use tokio::sync::mpsc;
 const AGE: Duration = Duration::from_millis(25);
 /// A turn that shows nothing new for this long is ignored: its holder was stopped.
 const STUCK: Duration = Duration::from_millis(500);
+/// Whoever was found stopped is not waited for again, only looked at.
+const STILL_STUCK: Duration = Duration::from_millis(1);
 /// Somebody holds SQLite's lock and was stopped: the turn is given away.
 const TURN_MAX: Duration = Duration::from_secs(5);
 /// For so many turns after the last request workers rest.
@@ -31,6 +34,8 @@ pub(crate) struct Turns {
     wait: Arc<File>,
     queue: Queue,
     mine: u64,
+    /// The turn whose holder was found stopped.
+    stuck: Option<u64>,
 }
 
 /// Held until dropped, or not held at all when the holder before was stopped.
@@ -49,25 +54,29 @@ impl Turns {
     pub(crate) fn open(database: &Path) -> Result<Self> {
         let (turn, wait) = (Arc::new(open(database, "-turn")?), Arc::new(open(database, "-wait")?));
         let queue = Queue::new(Arc::clone(&turn))?;
-        Ok(Self { turn, wait, queue, mine: 0 })
+        Ok(Self { turn, wait, queue, mine: 0, stuck: None })
     }
 
     /// Waits for the turn: in order, however many workers there are.
+    ///
+    /// # Cancel safety
+    /// Dropped, it stands in the queue no more, and a lock that has just come goes back.
     pub(crate) async fn take(&mut self) -> Turn {
-        self.queue.stand();
         let mut before = self.look()[0];
-        loop {
-            let mut held = self.queue.reached(STUCK).await;
-            let [now, quiet] = self.look();
-            if !held && now == before {
-                held = self.queue.leave();
-                return self.begin(held, now, quiet);
+        let mut within = if self.stuck == Some(before) { STILL_STUCK } else { STUCK };
+        let mut standing = Standing::begin(&mut self.queue, &self.turn);
+        let held = loop {
+            let held = standing.reached(within).await;
+            let now = look(&self.turn)[0];
+            if held || now == before {
+                break held || standing.leave();
             }
-            if held {
-                return self.begin(held, now, quiet);
-            }
-            before = now;
-        }
+            (before, within) = (now, STUCK);
+        };
+        drop(standing);
+        self.stuck = (!held).then_some(before);
+        let [now, quiet] = self.look();
+        self.begin(held, now, quiet)
     }
 
     fn begin(&mut self, held: bool, now: u64, quiet: u64) -> Turn {
@@ -85,13 +94,17 @@ impl Turns {
         turn
     }
 
-    /// The number of the turn, and how many turns ago somebody other than a worker wrote.
     fn look(&self) -> [u64; 2] {
-        let mut bytes = [0; 16];
-        let _ = self.turn.read_at(&mut bytes, 0);
-        let (numbers, _) = bytes.as_chunks::<8>();
-        [u64::from_le_bytes(numbers[0]), u64::from_le_bytes(numbers[1])]
+        look(&self.turn)
     }
+}
+
+/// The number of the turn, and how many turns ago somebody other than a worker wrote.
+fn look(turn: &File) -> [u64; 2] {
+    let mut bytes = [0; 16];
+    let _ = turn.read_at(&mut bytes, 0);
+    let (numbers, _) = bytes.as_chunks::<8>();
+    [u64::from_le_bytes(numbers[0]), u64::from_le_bytes(numbers[1])]
 }
 
 /// A thread that stands in the kernel's queue for the lock, so that who waits can lose his patience.
@@ -116,7 +129,7 @@ impl Queue {
         let ((ask, asked), (to, got)) = (threads::channel(), mpsc::channel(1));
         let its = Arc::clone(&place);
         let stand = move || {
-            while asked.recv().is_ok() && file.lock().is_ok() {
+            while asked.recv().is_ok() && lock(&file).is_ok() {
                 let mut place = its.lock().unwrap_or_else(PoisonError::into_inner);
                 let is_wanted = *place == Place::Queued { is_wanted: true };
                 *place = Place::Nowhere;
@@ -138,7 +151,7 @@ impl Queue {
         *place = Place::Queued { is_wanted: true };
     }
 
-    /// The front is reached, and the lock is ours.
+    /// The front is reached, and the lock is the caller's.
     async fn reached(&mut self, within: Duration) -> bool {
         matches!(tokio::time::timeout(within, self.got.recv()).await, Ok(Some(())))
     }
@@ -151,6 +164,50 @@ impl Queue {
         }
         drop(place);
         self.got.try_recv().is_ok()
+    }
+}
+
+/// A signal to the thread is no reason to leave the queue.
+fn lock(file: &File) -> io::Result<()> {
+    loop {
+        match file.lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked,
+        }
+    }
+}
+
+/// A place in the queue, left when it is dropped: a lock that nobody waits for would keep every
+/// other process waiting.
+struct Standing<'a> {
+    queue: &'a mut Queue,
+    file: &'a File,
+    /// The lock has come; whoever stood for it has it.
+    is_over: bool,
+}
+
+impl<'a> Standing<'a> {
+    fn begin(queue: &'a mut Queue, file: &'a File) -> Self {
+        queue.stand();
+        Self { queue, file, is_over: false }
+    }
+
+    async fn reached(&mut self, within: Duration) -> bool {
+        self.is_over = self.queue.reached(within).await;
+        self.is_over
+    }
+
+    fn leave(&mut self) -> bool {
+        self.is_over = true;
+        self.queue.leave()
+    }
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        if !self.is_over && self.queue.leave() {
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -187,10 +244,17 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
+impl Turn {
+    /// The next one's turn.
+    pub(crate) fn end(&mut self) {
         if let Some(file) = self.held.take() {
             let _ = file.unlock();
         }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.end();
     }
 }
