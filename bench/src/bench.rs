@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// What a sync costs on the slow disk.
 const SLOW_SYNC: Duration = Duration::from_millis(4);
 /// Messages of a long backlog, per second of a run: more than one worker of some can take.
-const LONG_BACKLOG: f64 = 200_000.0;
+const LONG_BACKLOG: f64 = 400_000.0;
 /// Bytes of a message that says no more than an id.
 pub(crate) const SMALL: usize = 60;
 /// Who writes over HTTP.
