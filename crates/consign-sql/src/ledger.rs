@@ -18,8 +18,12 @@ use rusqlite::Connection;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
+
+/// How long each step of leaving may take: the free lock says that we are gone, whatever is written.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
 
 /// One worker process.
 #[derive(Debug)]
@@ -157,11 +161,13 @@ impl Ledger for SqlLedger {
             owner::free_all(db, me)?;
             owner::bury(db, &[me])
         });
-        let left = left.await;
-        // Even if nothing could be written: the free lock says that we are gone.
+        let left = tokio::time::timeout(LEAVE_MAX, left).await;
         *self.me.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        self.log.writers().rested().await;
-        left
+        let rested = tokio::time::timeout(LEAVE_MAX, self.log.writers().rested()).await;
+        if rested.is_err() {
+            tracing::warn!("the workers left, and one of their transactions is still open");
+        }
+        left.unwrap_or_else(|_| Err(leaves_unwritten()))
     }
 
     async fn members(&self, of: SubscriptionId) -> Result<Members> {
@@ -263,4 +269,12 @@ fn other_topic(new: &NewSubscription, found: &str) -> Error {
          its own"
     );
     Error::new("other-topic", message)
+}
+
+fn leaves_unwritten() -> Error {
+    let message = format!(
+        "this worker process left, and could not write so within {LEAVE_MAX:?}, since somebody \
+         holds the write lock; others notice by its lock file"
+    );
+    Error::new(Error::BUSY, message)
 }

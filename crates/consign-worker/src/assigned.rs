@@ -2,7 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::kinds::Judged;
-use crate::poll::{Judgement, Reading};
+use crate::poll::{Judgement, Letter, Reading};
 use consign_core::{Advance, Epoch, Event, Offset, Owned, PageRequest, Partition, SubscriptionId};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,6 +14,9 @@ const READ_AHEAD: usize = 8_000;
 const PAGE: (usize, usize) = (50, 1_000);
 /// Bytes of payload of a page.
 const PAGE_BYTES: usize = 1 << 20;
+/// Bytes that are read ahead for a subscription, over all its partitions; past them, and where they
+/// are too few for a message, each partition has one message.
+const READ_AHEAD_BYTES: usize = 16 << 20;
 /// A message that cannot be applied is looked at again after this long, and said again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
@@ -31,7 +34,9 @@ pub(crate) struct Assigned<M> {
 struct Part<M> {
     epoch: Epoch,
     cursor: Offset,
-    buffer: VecDeque<(Offset, Step<M>)>,
+    buffer: VecDeque<Ahead<M>>,
+    /// Bytes of what is in the buffer.
+    bytes: usize,
     next_read: Offset,
     reading: Reading,
     /// The log had more than was read.
@@ -43,6 +48,14 @@ struct Part<M> {
     not_before: Option<Instant>,
     /// It failed: it is tried alone, so that it holds nobody else up.
     failed: Option<Backoff>,
+}
+
+/// A message that was read ahead.
+#[derive(Debug)]
+struct Ahead<M> {
+    offset: Offset,
+    bytes: usize,
+    step: Step<M>,
 }
 
 #[derive(Debug)]
@@ -77,6 +90,7 @@ impl<M> Assigned<M> {
             epoch,
             cursor,
             buffer: VecDeque::new(),
+            bytes: 0,
             next_read: cursor,
             reading,
             more: true,
@@ -107,11 +121,17 @@ impl<M> Assigned<M> {
 
     /// Which pages are wanted now.
     pub(crate) fn wanted(&mut self) -> Vec<(PageRequest, Reading)> {
-        let page = (READ_AHEAD / self.partitions.len().max(1)).clamp(PAGE.0, PAGE.1);
-        let now = Instant::now();
+        let partitions = self.partitions.len().max(1);
+        let page = (READ_AHEAD / partitions).clamp(PAGE.0, PAGE.1);
+        let ahead = self.partitions.values().map(|part| part.bytes).sum();
+        let bytes_max = READ_AHEAD_BYTES.saturating_sub(ahead) / partitions;
+        // A page has one message at least, however small it is asked to be.
+        let bytes_max = bytes_max.clamp(1, PAGE_BYTES);
+        let (is_full, now) = (ahead >= READ_AHEAD_BYTES, Instant::now());
         let request = |(partition, part): (&Partition, &mut Part<M>)| {
-            let (partition, from, bytes_max) = (*partition, part.next_read, PAGE_BYTES);
+            let (partition, from) = (*partition, part.next_read);
             let request = PageRequest { partition, from, messages_max: page, bytes_max };
+            let page = if is_full { 1 } else { page };
             part.wants(page, now).then_some((request, part.reading))
         };
         self.partitions.iter_mut().filter_map(request).collect()
@@ -124,7 +144,7 @@ impl<M> Assigned<M> {
             return None;
         }
         part.more = judgement.more;
-        for (offset, judged) in judgement.messages {
+        for Letter { offset, bytes, judged } in judgement.messages {
             let step = match judged {
                 Judged::Apply(event) => Step::Apply(event),
                 Judged::Skip(kind) => Step::Skip(kind),
@@ -135,7 +155,8 @@ impl<M> Assigned<M> {
                 }
             };
             part.next_read = Offset(offset.0 + 1);
-            part.buffer.push_back((offset, step));
+            part.bytes += bytes;
+            part.buffer.push_back(Ahead { offset, bytes, step });
         }
         None
     }
@@ -231,6 +252,7 @@ impl<M> Part<M> {
 
     fn read_again(&mut self, reading: Reading) {
         self.buffer.clear();
+        self.bytes = 0;
         (self.next_read, self.reading, self.more) = (self.cursor, reading, true);
     }
 
@@ -238,8 +260,9 @@ impl<M> Part<M> {
         let (from, mut to, mut messages) = (self.cursor, self.cursor, 0);
         let mut skipped = BTreeMap::<Arc<str>, u64>::new();
         while into.events.len() < max
-            && let Some((offset, step)) = self.buffer.pop_front()
+            && let Some(Ahead { offset, bytes, step }) = self.buffer.pop_front()
         {
+            self.bytes -= bytes;
             match step {
                 Step::Apply(event) => into.events.push(event),
                 Step::Skip(kind) => *skipped.entry(kind).or_default() += 1,

@@ -25,7 +25,7 @@ where
         Progress::New => {
             let cursors = ledger.ends(&mut snapshot, subject.of).await?;
             let call = |tx| subject.projection.load(tx);
-            let (_, load) = subject.lend::<L, _, _>(snapshot, call).await?;
+            let load = subject.lend_snapshot::<L, _, _>(snapshot, call).await?;
             match load.map_err(failed)? {
                 Some(load) => write(ledger, subject, load, &cursors).await,
                 None => piece(ledger, subject).await,
@@ -43,7 +43,7 @@ async fn write<L: Ledger, P>(
     load: Load<Tx<L::Connection>>,
     cursors: &Ends,
 ) -> Result<bool> {
-    let mut tx = ledger.begin(subject.of).await?;
+    let mut tx = subject.begin(ledger).await?;
     if ledger.progress(&mut tx, subject.of).await? != Progress::New {
         // Another process was quicker: its snapshot counts, not ours.
         ledger.rollback(tx).await;
@@ -60,7 +60,7 @@ where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let (mut tx, begun) = (ledger.begin(subject.of).await?, Instant::now());
+    let (mut tx, begun) = (subject.begin(ledger).await?, Instant::now());
     let mut resume = match ledger.progress(&mut tx, subject.of).await? {
         Progress::New => None,
         Progress::Backfilling(resume) => Some(resume),

@@ -1,5 +1,6 @@
 //! The ledger first, then the effect, in one transaction: both or neither.
 
+use crate::stop::Stop;
 use crate::subscription::kept;
 use consign_core::{
     Advance, Advanced, Batch, BoxError, Error, Event, HandlerResult, Ledger, Lent, Partition,
@@ -17,6 +18,7 @@ pub(crate) struct Subject<P> {
     pub(crate) projection: P,
     /// How long one call may take.
     pub(crate) timeout: Duration,
+    pub(crate) stop: Stop,
 }
 
 /// What became of a batch.
@@ -48,7 +50,7 @@ where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let mut tx = match ledger.begin(subject.of).await {
+    let mut tx = match subject.begin(ledger).await {
         Ok(tx) => tx,
         Err(error) => return error.into(),
     };
@@ -86,6 +88,14 @@ fn committed(committed: consign_core::Result) -> Outcome {
 }
 
 impl<P> Subject<P> {
+    /// Begins a transaction; once the end is asked for, it is not waited for much longer.
+    pub(crate) async fn begin<L: Ledger>(
+        &self,
+        ledger: &L,
+    ) -> consign_core::Result<L::Transaction> {
+        self.stop.grace(ledger.begin(self.of)).await
+    }
+
     /// Lends a transaction to the projection and takes it back, whatever the projection does.
     pub(crate) async fn lend<L, T, F>(
         &self,
@@ -97,17 +107,39 @@ impl<P> Subject<P> {
         F: Future<Output = HandlerResult<T>>,
     {
         let (lent, tx) = Lent::lend(tx);
-        let called = AssertUnwindSafe(async { call(tx).await }).catch_unwind();
-        let verdict = match tokio::time::timeout(self.timeout, called).await {
-            Ok(Ok(verdict)) => verdict,
-            Ok(Err(panic)) => Err(format!("it panicked: {}", panic_text(&*panic)).into()),
+        let verdict = match tokio::time::timeout(self.timeout, caught(call, tx)).await {
+            Ok(verdict) => verdict,
             Err(_) => Err(format!("it took longer than {:?}", self.timeout).into()),
         };
         Ok((lent.take_back().map_err(|_| kept(&self.name))?, verdict))
     }
+
+    /// Lends a snapshot, which nobody waits for: the call may take as long as it likes, until the
+    /// end is asked for.
+    pub(crate) async fn lend_snapshot<L, T, F>(
+        &self,
+        snapshot: L::Transaction,
+        call: impl FnOnce(Tx<L::Connection>) -> F,
+    ) -> consign_core::Result<HandlerResult<T>>
+    where
+        L: Ledger,
+        F: Future<Output = HandlerResult<T>>,
+    {
+        let (_lent, tx) = Lent::lend(snapshot);
+        self.stop.grace(async { Ok(caught(call, tx).await) }).await
+    }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+async fn caught<C, T, F: Future<Output = HandlerResult<T>>>(
+    call: impl FnOnce(C) -> F,
+    tx: C,
+) -> HandlerResult<T> {
+    let called = AssertUnwindSafe(async { call(tx).await }).catch_unwind();
+    called.await.unwrap_or_else(|panic| Err(format!("it panicked: {}", panic_text(&*panic)).into()))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }

@@ -61,11 +61,13 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         }
         let topic = Topic::new(P::Event::TOPIC)?;
         let mut poll = Poll::start(self.shared.driver.reader(&topic).await?);
+        self.assigned.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();
         while !self.shared.stop.is_asked() {
             match self.step(&mut poll, &mut changes).await {
                 Ok(()) => backoff = Backoff::default(),
+                Err(error) if poll.is_over() => return Err(error),
                 Err(error) => {
                     let wait = backoff.failed();
                     tracing::warn!(
@@ -81,7 +83,8 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     }
 
     async fn step(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
-        self.own().await?;
+        let stop = self.shared.stop.clone();
+        stop.grace(self.own()).await?;
         self.read_ahead(poll)?;
         let max = self.shared.ledger.batch_max(self.subject.of).min(self.batch_max);
         let taken = self.assigned.take(max);
@@ -117,7 +120,9 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     }
 
     fn take_answer(&mut self, answer: Result<Vec<crate::poll::Judgement<P::Event>>>) -> Result {
-        for judgement in answer? {
+        // A page that did not come says nothing of what was published before it was asked for.
+        let answer = answer.inspect_err(|_| self.assigned.changed())?;
+        for judgement in answer {
             if let Some((partition, why)) = self.assigned.read(judgement) {
                 tracing::error!(
                     subscription = self.subject.name,
@@ -251,8 +256,9 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     async fn hand_all_over(&mut self) {
         let mine = self.assigned.partitions().collect::<Vec<_>>();
         self.assigned.clear();
+        let Shared { ledger, stop, .. } = &self.shared;
         if !mine.is_empty()
-            && let Err(error) = self.shared.ledger.release(self.subject.of, &mine).await
+            && let Err(error) = stop.grace(ledger.release(self.subject.of, &mine)).await
         {
             tracing::warn!(subscription = self.subject.name, %error, "partitions are not handed over");
         }

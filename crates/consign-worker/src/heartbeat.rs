@@ -24,7 +24,7 @@ pub(crate) async fn beat<L: Ledger>(
             () = stop.asked() => return,
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match renew(&*ledger, &subscriptions, &me).await {
+        wait = match stop.grace(renew(&*ledger, &subscriptions, &me)).await {
             Ok(()) => EVERY,
             Err(error) => {
                 tracing::warn!(%error, "the lease could not be renewed, trying again");

@@ -1,6 +1,8 @@
 //! Apply, skip and count, or wait: what a build makes of a message's kind.
 
+use crate::effect::panic_text;
 use consign_core::{Delivery, Envelope, Event, Message, Offset};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -39,12 +41,20 @@ pub(crate) fn judge<M: Message>(
             envelope.id, envelope.kind, envelope.version, known.version
         ));
     }
-    match M::decode(&envelope.kind, envelope.version, &envelope.payload) {
+    match decode(&envelope) {
         Ok(message) => Judged::Apply(Event::new(delivery(envelope, now), message)),
-        Err(error) => Judged::Wait(format!(
-            "message {offset} ({}) of the kind {:?} cannot be decoded: {error:?}",
+        Err(why) => Judged::Wait(format!(
+            "message {offset} ({}) of the kind {:?} cannot be decoded: {why}",
             envelope.id, envelope.kind
         )),
+    }
+}
+
+/// A message that makes its own code panic holds up its partition, not the task that reads all.
+fn decode<M: Message>(Envelope { kind, version, payload, .. }: &Envelope) -> Result<M, String> {
+    match catch_unwind(AssertUnwindSafe(|| M::decode(kind, *version, payload))) {
+        Ok(decoded) => decoded.map_err(|error| format!("{error:?}")),
+        Err(panic) => Err(format!("it panicked: {}", panic_text(&*panic))),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Reads pages and decodes them, while the last batch commits.
 
 use crate::kinds::{Judged, judge};
-use consign_core::{Clock, Message, Offset, PageRequest, Partition, Reader, Result, SystemClock};
+use consign_core::{
+    Clock, Envelope, Error, Message, Offset, PageRequest, Partition, Reader, Result, SystemClock,
+};
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 
 /// What is asked in one go.
 #[derive(Debug)]
@@ -22,16 +25,29 @@ pub(crate) struct Reading(pub(crate) u64);
 pub(crate) struct Judgement<M> {
     pub(crate) partition: Partition,
     pub(crate) reading: Reading,
-    pub(crate) messages: Vec<(Offset, Judged<M>)>,
+    pub(crate) messages: Vec<Letter<M>>,
     pub(crate) more: bool,
 }
+
+/// A message of the log, judged.
+#[derive(Debug)]
+pub(crate) struct Letter<M> {
+    pub(crate) offset: Offset,
+    /// Bytes of its payload and headers.
+    pub(crate) bytes: usize,
+    pub(crate) judged: Judged<M>,
+}
+
+/// The pages of one question.
+type Answer<M> = Result<Vec<Judgement<M>>>;
 
 /// The reading task of one subscription; at most one question is under way.
 #[derive(Debug)]
 pub(crate) struct Poll<M> {
     asks: mpsc::Sender<Ask>,
-    answers: mpsc::Receiver<Result<Vec<Judgement<M>>>>,
+    answers: mpsc::Receiver<Answer<M>>,
     is_asked: bool,
+    is_over: bool,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -40,7 +56,7 @@ impl<M: Message> Poll<M> {
         let (asks, asked) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
         let task = tokio::spawn(read(reader, asked, answer));
-        Self { asks, answers, is_asked: false, task }
+        Self { asks, answers, is_asked: false, is_over: false, task }
     }
 
     /// A question is under way; the next one has to wait for its answer.
@@ -52,25 +68,34 @@ impl<M: Message> Poll<M> {
         self.is_asked = self.asks.try_send(ask).is_ok();
     }
 
+    /// The task has ended: nothing is read any more, another one has to be started.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// The answer that is there already.
-    pub(crate) fn try_answer(&mut self) -> Option<Result<Vec<Judgement<M>>>> {
-        let answer = self.answers.try_recv().ok()?;
-        self.is_asked = false;
-        Some(answer)
+    pub(crate) fn try_answer(&mut self) -> Option<Answer<M>> {
+        match self.answers.try_recv() {
+            Ok(answer) => Some(self.answered(Some(answer))),
+            Err(TryRecvError::Disconnected) => Some(self.answered(None)),
+            Err(TryRecvError::Empty) => None,
+        }
     }
 
     /// Waits for the answer; for ever where nothing was asked.
     ///
     /// # Cancel safety
     /// An answer that came meanwhile is given by the next call.
-    pub(crate) async fn answer(&mut self) -> Result<Vec<Judgement<M>>> {
-        match self.answers.recv().await {
-            Some(answer) => {
-                self.is_asked = false;
-                answer
-            }
-            None => std::future::pending().await,
-        }
+    pub(crate) async fn answer(&mut self) -> Answer<M> {
+        let answer = self.answers.recv().await;
+        self.answered(answer)
+    }
+
+    fn answered(&mut self, answer: Option<Answer<M>>) -> Answer<M> {
+        self.is_asked = false;
+        self.is_over = answer.is_none();
+        answer
+            .unwrap_or_else(|| Err(Error::new("reading", "the task that reads the log has ended")))
     }
 }
 
@@ -83,7 +108,7 @@ impl<M> Drop for Poll<M> {
 async fn read<M: Message>(
     mut reader: impl Reader,
     mut asked: mpsc::Receiver<Ask>,
-    answer: mpsc::Sender<Result<Vec<Judgement<M>>>>,
+    answer: mpsc::Sender<Answer<M>>,
 ) {
     while let Some(Ask { requests, named }) = asked.recv().await {
         let (pages, readings): (Vec<_>, Vec<_>) = requests.into_iter().unzip();
@@ -104,11 +129,11 @@ async fn read<M: Message>(
     }
 }
 
-fn judge_all<M: Message>(
-    messages: Vec<(Offset, consign_core::Envelope)>,
-    named: &[String],
-) -> Vec<(Offset, Judged<M>)> {
+fn judge_all<M: Message>(messages: Vec<(Offset, Envelope)>, named: &[String]) -> Vec<Letter<M>> {
     let now = SystemClock.now();
-    let judged = |(offset, envelope)| (offset, judge(offset, envelope, named, now));
+    let judged = |(offset, envelope): (Offset, Envelope)| {
+        let bytes = envelope.payload.len() + envelope.headers.len();
+        Letter { offset, bytes, judged: judge(offset, envelope, named, now) }
+    };
     messages.into_iter().map(judged).collect()
 }

@@ -147,7 +147,8 @@ where
 
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
         let Self { name, projection, options } = *self;
-        let subject = Subject { name, of, projection, timeout: options.timeout };
+        let (timeout, stop) = (options.timeout, shared.stop.clone());
+        let subject = Subject { name, of, projection, timeout, stop };
         Box::pin(Engine::new(subject, options.batch_max, shared).run())
     }
 }

@@ -49,7 +49,7 @@ where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
 {
-    let tx = ledger.begin(subject.of).await?;
+    let tx = subject.begin(ledger).await?;
     match subject.lend::<L, _, _>(tx, |tx| subject.projection.upkeep(tx)).await? {
         (tx, Ok(upkeep)) => ledger.commit(tx).await.map(|()| upkeep),
         (tx, Err(verdict)) => {

@@ -1,10 +1,14 @@
 //! Starts what is subscribed, and ends it in order.
 
+use crate::effect::panic_text;
 use crate::heartbeat;
 use crate::stop::{Stopper, stop};
 use crate::subscription::{Shared, Subscription};
-use consign_core::{BoxFuture, Driver, Ledger, Result};
+use consign_core::{BoxFuture, Driver, Error, Ledger, NewSubscription, Result};
+use futures_util::FutureExt;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -19,25 +23,48 @@ pub async fn start<L: Ledger, D: Driver>(
     subscriptions: Vec<Subscription<L, D>>,
 ) -> Result<Running> {
     let (ledger, driver) = (Arc::new(ledger), Arc::new(driver));
+    let described = subscriptions.iter().map(Subscription::describe).collect::<Result<Vec<_>>>()?;
+    refuse_twice(&described)?;
     let mut ids = Vec::new();
-    for subscription in &subscriptions {
+    for (subscription, described) in subscriptions.iter().zip(&described) {
         subscription.check(&ledger).await?;
-        ids.push(ledger.subscribe(&subscription.describe()?).await?);
+        ids.push(ledger.subscribe(described).await?);
     }
     let (stopper, stop) = stop();
     let (me, is) = watch::channel(ledger.join(&ids).await?);
     let mut tasks = JoinSet::new();
-    for (subscription, of) in subscriptions.into_iter().zip(&ids) {
+    for ((subscription, of), described) in subscriptions.into_iter().zip(&ids).zip(described) {
         let (ledger, driver) = (Arc::clone(&ledger), Arc::clone(&driver));
         let shared = Shared { ledger, driver, stop: stop.clone(), me: is.clone() };
-        tasks.spawn(subscription.run(*of, shared));
+        tasks.spawn(logged(described.name.to_string(), subscription.run(*of, shared)));
     }
     let mut beats = JoinSet::new();
-    beats.spawn(heartbeat::beat(Arc::clone(&ledger), ids, me, stop));
+    let beat = heartbeat::beat(Arc::clone(&ledger), ids, me, stop);
+    beats.spawn(logged("the heartbeat".to_owned(), beat));
     let leave = Box::new(move || -> BoxFuture<'static, Result> {
         Box::pin(async move { ledger.leave().await })
     });
     Ok(Running { stopper, tasks, beats, leave })
+}
+
+/// Two tasks under one name would fence each other for ever.
+fn refuse_twice(subscriptions: &[NewSubscription]) -> Result {
+    let mut names = BTreeSet::new();
+    let Some(twice) = subscriptions.iter().find(|new| !names.insert(&new.name)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "the subscription {} is subscribed twice in one process: give each a name of its own",
+        twice.name
+    );
+    Err(Error::new("subscribed-twice", message))
+}
+
+/// A task that panics would end without a word.
+async fn logged(of: String, task: impl Future<Output = ()>) {
+    if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+        tracing::error!(of, "a task panicked and has ended: {}", panic_text(&*panic));
+    }
 }
 
 type Leave = Box<dyn FnOnce() -> BoxFuture<'static, Result> + Send + Sync>;
@@ -60,7 +87,7 @@ impl Running {
     pub async fn shutdown(mut self) -> Result {
         self.stopper.stop();
         while self.tasks.join_next().await.is_some() {}
-        self.beats.shutdown().await;
+        while self.beats.join_next().await.is_some() {}
         (self.leave)().await
     }
 }
