@@ -2,8 +2,8 @@
 
 use crate::sqlite::thread::{in_one_hop, in_one_long_hop};
 use consign_core::{Batch, Error, HandlerResult, Load, Message, Projection, Result, Tx};
-use rusqlite::ToSql;
 use rusqlite::types::ToSqlOutput;
+use rusqlite::{Connection, ToSql};
 use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -15,7 +15,8 @@ use std::marker::PhantomData;
 ///
 /// # Guarantee
 /// Each message is added exactly once, and with [`Sum::backfill`] each row that was there before,
-/// too.
+/// too. A value that is `null` counts as 0, and a sum that would leave the range of `i64` stays at
+/// the end of that range: a batch that failed for ever would be worse.
 pub struct Sum<E = (), F = ()> {
     table: SumInto,
     by: F,
@@ -56,8 +57,23 @@ impl SumInto {
         let Self { table, key, value } = self;
         format!(
             "insert into {table} ({key}, {value}) values (?1, ?2) \
-             on conflict ({key}) do update set {value} = {value} + excluded.{value}"
+             on conflict ({key}) do update set {value} = \
+             case when typeof({value}) = 'integer' and typeof({value} + excluded.{value}) = 'real' \
+             then iif(excluded.{value} > 0, {max}, {min}) \
+             else coalesce({value}, 0) + excluded.{value} end",
+            max = i64::MAX,
+            min = i64::MIN
         )
+    }
+
+    /// Columns that no row can be inserted without, besides ours; the rowid is given by SQLite.
+    fn other_columns(&self, db: &Connection) -> rusqlite::Result<Vec<String>> {
+        let select =
+            "select name from pragma_table_info(?1) where \"notnull\" and dflt_value is null
+            and not (pk = 1 and type = 'INTEGER' collate nocase)
+            and name <> ?2 collate nocase and name <> ?3 collate nocase";
+        let names = [self.table, self.key, self.value].map(unquoted);
+        db.prepare(select)?.query_map(names, |row| row.get(0))?.collect()
     }
 
     /// The table as it must be, for who has not made it.
@@ -65,6 +81,11 @@ impl SumInto {
         let Self { table, key, value } = self;
         format!("create table {table} ({key} integer primary key, {value} integer not null) strict")
     }
+}
+
+/// An identifier without its quotes.
+fn unquoted(name: &str) -> &str {
+    name.trim_matches(['"', '`', '[', ']'])
 }
 
 impl<E, F> Sum<E, F> {
@@ -130,7 +151,8 @@ where
         let mut changes = HashMap::<Value, i64>::new();
         for event in &batch {
             let (key, change) = (self.by)(event);
-            *changes.entry(key.into()).or_default() += change;
+            let sum = changes.entry(key.into()).or_default();
+            *sum = sum.saturating_add(change);
         }
         Ok(add(self.table, changes.into_iter().collect(), &mut tx).await?)
     }
@@ -153,19 +175,39 @@ where
     }
 
     async fn check(&self, mut snapshot: Tx<SqliteConnection>) -> Result {
-        let upsert = self.table.upsert();
-        let prepared = in_one_hop(&mut snapshot, "look at the table of a sum", |db| {
-            db.prepare(&upsert).map(drop)
-        });
-        prepared.await.map_err(|source| {
-            let SumInto { table, key, value } = self.table;
-            let message = format!(
-                "a sum into {table} needs a table with a column {value} and a unique key {key}; \
-                 make it before the workers start: {}",
-                self.table.ddl()
-            );
-            Error::new("sum-table", message).caused_by(source)
-        })
+        let table = self.table;
+        let look = |db: &Connection| {
+            db.prepare(&table.upsert())?;
+            table.other_columns(db)
+        };
+        match in_one_hop(&mut snapshot, "look at the table of a sum", look).await {
+            Ok(others) if others.is_empty() => Ok(()),
+            Ok(others) => Err(table.refused_for(&others)),
+            Err(source) => Err(table.refused().caused_by(source)),
+        }
+    }
+}
+
+impl SumInto {
+    fn refused(&self) -> Error {
+        let Self { table, key, value } = self;
+        let message = format!(
+            "a sum into {table} needs a table with a column {value} and a unique key {key}; \
+             make it before the workers start: {}",
+            self.ddl()
+        );
+        Error::new("sum-table", message)
+    }
+
+    fn refused_for(&self, others: &[String]) -> Error {
+        let Self { table, key, value } = self;
+        let message = format!(
+            "a sum into {table} inserts {key} and {value}, and these columns are `not null` \
+             without a default: {}; give each a default, or let it be null, as in: {}",
+            others.join(", "),
+            self.ddl()
+        );
+        Error::new("sum-table", message)
     }
 }
 
@@ -174,7 +216,7 @@ where
 /// table may have other columns.
 async fn clear(table: SumInto, tx: &mut SqliteConnection) -> Result {
     let SumInto { table, value, .. } = table;
-    let clear = format!("update {table} set {value} = 0 where {value} <> 0");
+    let clear = format!("update {table} set {value} = 0 where {value} is not 0");
     in_one_long_hop(tx, "clear a sum", |db| db.execute(&clear, [])).await.map(drop)
 }
 
