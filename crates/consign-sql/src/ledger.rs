@@ -98,13 +98,13 @@ impl SqlLedger {
     }
 
     /// Buries those whose lock is free.
-    async fn bury_dead(&self, members: &mut Members, me: WorkerId) -> Result {
+    async fn bury_dead(&self, of: SubscriptionId, members: &mut Members, me: WorkerId) -> Result {
         let others = members.workers.iter().copied().filter(|worker| *worker != me);
         let others = others.collect::<Vec<_>>();
         let path = self.log.path();
         let dead = {
             let mut locks = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.dead(path, &others)
+            locks.dead(path, of, others)
         };
         if dead.is_empty() {
             return Ok(());
@@ -144,7 +144,18 @@ impl Ledger for SqlLedger {
         let id = WorkerId(Uuid::now_v7());
         let alive = Alive::new(self.log.path(), id)?;
         let now = self.now();
-        self.write("join", |db| owner::join(db, id, subscriptions, now)).await?;
+        let path = self.log.path();
+        let silent = self.read("look for dead workers", |db| owner::silent(db, now)).await?;
+        // Where all had died, nobody was left to clear away what they left.
+        let dead = liveness::dead_of(path, silent);
+        let join = |db: &Connection| {
+            owner::bury(db, &dead)?;
+            owner::join(db, id, subscriptions, now)
+        };
+        self.write("join", join).await?;
+        for worker in dead {
+            liveness::remove(path, worker);
+        }
         let me = Me { id, _alive: alive };
         *self.me.lock().unwrap_or_else(PoisonError::into_inner) = Some(me);
         Ok(id)
@@ -174,7 +185,7 @@ impl Ledger for SqlLedger {
         let (topic, now, me) = (self.topic(of), self.now(), self.me()?);
         let look = |db: &Connection| owner::members(db, of, topic, now);
         let mut members = self.read("look at the workers", look).await?;
-        self.bury_dead(&mut members, me).await?;
+        self.bury_dead(of, &mut members, me).await?;
         Ok(members)
     }
 

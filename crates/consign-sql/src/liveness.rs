@@ -6,7 +6,7 @@
 
 use crate::error;
 use crate::sqlite::gate::beside;
-use consign_core::{Result, WorkerId};
+use consign_core::{Result, SubscriptionId, WorkerId};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
@@ -45,25 +45,38 @@ impl Drop for Alive {
 
 /// The lock files of other processes, kept open between looks.
 #[derive(Debug, Default)]
-pub(crate) struct Others(HashMap<WorkerId, File>);
+pub(crate) struct Others {
+    files: HashMap<WorkerId, File>,
+    /// Who was there at the last look of each subscription.
+    named: HashMap<SubscriptionId, Vec<WorkerId>>,
+}
 
 impl Others {
-    /// Which of `workers` have died; the files of those that are not named are forgotten.
-    pub(crate) fn dead(&mut self, database: &Path, workers: &[WorkerId]) -> Vec<WorkerId> {
-        self.0.retain(|worker, _| workers.contains(worker));
-        let is_dead = |worker: &&WorkerId| self.is_dead(database, **worker);
-        workers.iter().filter(is_dead).copied().collect()
+    /// Which of a subscription's `workers` have died; the files of those that no subscription names
+    /// any more are closed.
+    pub(crate) fn dead(
+        &mut self,
+        database: &Path,
+        of: SubscriptionId,
+        workers: Vec<WorkerId>,
+    ) -> Vec<WorkerId> {
+        let dead = workers.iter().filter(|worker| self.is_dead(database, **worker)).copied();
+        let dead = dead.collect();
+        self.named.insert(of, workers);
+        let Self { files, named } = self;
+        files.retain(|worker, _| named.values().flatten().any(|named| named == worker));
+        dead
     }
 
     fn is_dead(&mut self, database: &Path, worker: WorkerId) -> bool {
-        if let Some(file) = self.0.get(&worker) {
+        if let Some(file) = self.files.get(&worker) {
             return is_free(file);
         }
         #[expect(clippy::disallowed_methods, reason = "a lock file, never the database")]
         match File::open(file_of(database, worker)) {
             Ok(file) => {
                 let dead = is_free(&file);
-                self.0.insert(worker, file);
+                self.files.insert(worker, file);
                 dead
             }
             // It left, or died and somebody else has removed the file.
@@ -74,6 +87,12 @@ impl Others {
 
 fn is_free(file: &File) -> bool {
     file.try_lock_shared().map(|()| file.unlock()).is_ok()
+}
+
+/// Looks at the locks of processes that have not been heard of, once.
+pub(crate) fn dead_of(database: &Path, workers: Vec<WorkerId>) -> Vec<WorkerId> {
+    let mut others = Others::default();
+    workers.into_iter().filter(|worker| others.is_dead(database, *worker)).collect()
 }
 
 /// Removes what a dead process left.

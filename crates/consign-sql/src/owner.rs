@@ -33,6 +33,12 @@ pub(crate) fn join(
     Ok(())
 }
 
+/// Workers whose lease has run out: dead, or stopped.
+pub(crate) fn silent(db: &Connection, now: i64) -> rusqlite::Result<Vec<WorkerId>> {
+    let mut select = db.prepare("SELECT id FROM consign_worker WHERE alive_until <= ?1")?;
+    select.query_map([now], |row| worker(row.get_ref(0)?.as_blob()?))?.collect()
+}
+
 /// Renews a lease that has not run out.
 pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<bool> {
     let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 AND alive_until > ?3";

@@ -155,3 +155,31 @@ async fn a_worker_whose_epoch_is_past_is_fenced() {
     assert_eq!(d.number("select sum(passed) from consign_cursor").await, 19);
     running.shutdown().await.unwrap();
 }
+
+/// Nobody was left to notice: the next one that starts clears away what they left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_workers_left_that_all_died_is_cleared_away_by_the_next_one() {
+    let d = Database::new().await;
+    let files = || {
+        let names = std::fs::read_dir(d.folder.path()).unwrap().map(|entry| entry.unwrap());
+        let names = names.map(|entry| entry.file_name().into_string().unwrap());
+        names.filter(|name| name.contains("-worker-")).collect::<Vec<_>>()
+    };
+    let running = d.consign.workers().subscribe(stream("likes", likes())).start().await.unwrap();
+    // A process that died: its lock is free, its file and its row are there.
+    let dead = d.folder.path().join(format!("app.db-worker-{}", "d".repeat(32)));
+    std::fs::write(&dead, []).unwrap();
+    let row = "insert into consign_worker (id, name, subscriptions, started_at, alive_until)
+        values (unhex(?1), 'pid 1', '[1]', 1, unixepoch() * 1000000 - 1)";
+    sqlx::query(row).bind("d".repeat(32)).execute(&d.pool).await.unwrap();
+    // One that is merely stopped: its lock is held.
+    let stop = "update consign_worker set alive_until = 1 where name <> 'pid 1'";
+    sqlx::raw_sql(stop).execute(&d.pool).await.unwrap();
+    assert_eq!(files().len(), 2);
+    let next = d.again().await;
+    let next = next.workers().subscribe(stream("likes", likes())).start().await.unwrap();
+    assert!(!dead.exists(), "{:?}", files());
+    assert_eq!(files().len(), 2, "the stopped one's and the next one's: {:?}", files());
+    next.shutdown().await.unwrap();
+    running.shutdown().await.unwrap();
+}
