@@ -85,7 +85,7 @@ fn page(
     let mut page = Rows::default();
     while let Some(row) = rows.next()? {
         page.add(row, kinds)?;
-        if page.payloads >= request.bytes_max {
+        if page.payloads.len() >= request.bytes_max {
             return page.finish(true);
         }
     }
@@ -94,10 +94,12 @@ fn page(
 }
 
 /// The rows of a page; their bytes lie one after the other, so that a message costs no allocation.
+/// The payloads lie apart, since an event lives as long as its projection likes, with its key and
+/// headers, and without its payload.
 #[derive(Default)]
 struct Rows {
-    bytes: Vec<u8>,
-    payloads: usize,
+    kept: Vec<u8>,
+    payloads: Vec<u8>,
     messages: Vec<(Offset, Message)>,
 }
 
@@ -116,38 +118,31 @@ impl Rows {
     fn add(&mut self, row: &Row<'_>, kinds: &mut Vec<Arc<str>>) -> rusqlite::Result<()> {
         let position: i64 = row.get(0)?;
         let offset = Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned());
-        let payload = row.get_ref(6)?.as_blob()?;
-        self.payloads += payload.len();
+        let headers = row.get_ref(5)?.as_blob_or_null()?.unwrap_or_default();
         let message = Message {
             id: MessageId(Uuid::from_slice(row.get_ref(1)?.as_blob()?).unwrap_or_default()),
             kind: kind(row.get_ref(2)?.as_str()?, kinds),
             version: row.get(3)?,
-            key: row.get_ref(4)?.as_blob_or_null()?.map(|key| self.keep(key)),
-            headers: self.keep(row.get_ref(5)?.as_blob_or_null()?.unwrap_or_default()),
-            payload: self.keep(payload),
+            key: row.get_ref(4)?.as_blob_or_null()?.map(|key| end_of(&mut self.kept, key)),
+            headers: end_of(&mut self.kept, headers),
+            payload: end_of(&mut self.payloads, row.get_ref(6)?.as_blob()?),
             published_at: row.get(7)?,
         };
         self.messages.push((offset, message));
         Ok(())
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
     fn finish(self, more: bool) -> rusqlite::Result<Page> {
-        let bytes = Bytes::from(self.bytes);
+        let (kept, payloads) = (Bytes::from(self.kept), Bytes::from(self.payloads));
         let whole = |(offset, row): (Offset, Message)| {
-            let key = row.key.map(|range| Key::new(bytes.slice(range))).transpose();
+            let key = row.key.map(|range| Key::new(kept.slice(range))).transpose();
             let envelope = Envelope {
                 id: row.id,
                 kind: row.kind,
                 version: row.version,
                 key: key.map_err(too_long)?,
-                headers: bytes.slice(row.headers),
-                payload: bytes.slice(row.payload),
+                headers: kept.slice(row.headers),
+                payload: payloads.slice(row.payload),
                 published_at: UNIX_EPOCH + Duration::from_micros(row.published_at.unsigned_abs()),
             };
             Ok((offset, envelope))
@@ -155,6 +150,13 @@ impl Rows {
         let messages = self.messages.into_iter().map(whole).collect::<rusqlite::Result<_>>()?;
         Ok(Page { messages, more })
     }
+}
+
+/// Appends bytes and says where they lie.
+fn end_of(all: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
+    let start = all.len();
+    all.extend_from_slice(bytes);
+    start..all.len()
 }
 
 fn too_long(source: consign_core::Error) -> rusqlite::Error {
