@@ -3,6 +3,8 @@
 use crate::database::{Database, Liked, likes};
 use consign::sqlite::Tx;
 use consign::{Batch, HandlerResult, Projection, stream};
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -46,6 +48,14 @@ impl Projection<Tx> for Slow {
     }
 }
 
+async fn is_free(lock: &Path) {
+    let (lock, until) = (File::open(lock).unwrap(), Instant::now() + Duration::from_secs(10));
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < until, "somebody has the turn, and nobody works");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 /// Its process lives on: the kernel frees nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_that_are_dropped_while_they_wait_for_their_turn_give_it_back() {
@@ -67,6 +77,7 @@ async fn workers_that_are_dropped_while_they_wait_for_their_turn_give_it_back() 
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(waiting);
     holding.shutdown().await.unwrap();
+    is_free(&d.folder.path().join("app.db-turn")).await;
     let working = start(third, "works", works.clone()).await;
     works.has_applied(100, Duration::from_secs(10)).await;
     working.shutdown().await.unwrap();
