@@ -1,13 +1,16 @@
 //! The workers' side of the write lock: one connection a process, one turn after the other.
 
+mod open;
+
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::gate::beside;
 use crate::sqlite::pace::{Costs, Pace};
-use crate::sqlite::thread::{Cut, blocking};
+use crate::sqlite::thread::Cut;
 use crate::sqlite::turns::{Turn, Turns};
 use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Result, SubscriptionId};
+use open::Open;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -15,7 +18,7 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::sync::Mutex;
 
 /// Between two tries for SQLite's lock: a timer of the runtime counts in whole milliseconds, and
 /// one that is finer would burn a processor.
@@ -156,17 +159,6 @@ enum Tx {
     Reads(SqliteConnection),
 }
 
-/// Dropped while its transaction is open, it closes the connection, and the transaction with it.
-#[derive(Debug)]
-struct Open {
-    /// Ends before another worker of this process can ask for one.
-    turn: Turn,
-    slot: OwnedMutexGuard<Slot>,
-    begun: Instant,
-    /// Neither committed nor rolled back.
-    unended: bool,
-}
-
 impl WorkerTransaction {
     pub(crate) fn reads(connection: SqliteConnection) -> Self {
         Self { tx: Tx::Reads(connection), paces: Arc::default(), fold: None }
@@ -208,95 +200,6 @@ impl WorkerTransaction {
         let Some((of, messages)) = self.fold else { return };
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         paces.entry(of).or_default().committed(messages, held, costs.hold());
-    }
-}
-
-impl Open {
-    fn writer(&mut self) -> &mut Writer {
-        self.slot.writer.as_mut().expect("a transaction has its connection until it ends")
-    }
-
-    fn connection(&self) -> &WriteConnection {
-        let writer = self.slot.writer.as_ref();
-        &writer.expect("a transaction has its connection until it ends").connection
-    }
-
-    /// A statement that still runs, since its caller has lost his patience, ends before.
-    async fn rollback(mut self) {
-        self.writer().cut.cut();
-        self.roll_back().await;
-    }
-
-    async fn roll_back(&mut self) {
-        match self.writer().connection.rollback().await {
-            Ok(()) => self.unended = false,
-            Err(_) => self.replace().await,
-        }
-    }
-
-    /// A connection whose transaction did not end as asked is closed, and the next one is new.
-    async fn replace(&mut self) {
-        self.unended = false;
-        if let Some(writer) = self.slot.writer.take() {
-            writer.connection.close().await;
-        }
-    }
-
-    /// Still in the turn, no longer under the lock: copies pages, syncs, and rests for the requests.
-    async fn rest(mut self, held: Duration) {
-        let ended = Instant::now();
-        if let Err(error) = self.checkpoint().await {
-            tracing::warn!(%error, "a checkpoint failed; the next turn tries again");
-        }
-        if !self.turn.may_begin() {
-            self.turn.others();
-        }
-        if self.turn.others_recently() && self.slot.writer.is_some() {
-            self.sync();
-            tokio::task::yield_now().await;
-            let rest = self.writer().costs.rest(held);
-            tokio::time::sleep(rest.saturating_sub(ended.elapsed())).await;
-        }
-        self.turn.end();
-        if !self.turn.alone {
-            // The next one in the queue has the turn before we stand in it again.
-            tokio::time::sleep(TRY_EVERY).await;
-        }
-    }
-
-    async fn checkpoint(&mut self) -> Result {
-        let writer = self.slot.writer.as_mut().expect("it committed");
-        let due = writer.costs.passive_pages();
-        let Some(left) = writer.checkpoints.run(due).await? else { return Ok(()) };
-        if !left.wants_restart() {
-            return Ok(());
-        }
-        // What requests committed meanwhile is copied under the write lock; the next writer then
-        // starts the WAL again, unless somebody reads it.
-        begin(&mut writer.connection, &mut self.turn).await?;
-        self.unended = true;
-        let copied = writer.checkpoints.passive().await;
-        self.roll_back().await;
-        copied.map(drop)
-    }
-
-    /// Or the next request's COMMIT has to write our pages out.
-    fn sync(&mut self) {
-        let writer = self.writer();
-        let started = Instant::now();
-        if blocking(|| writer.wal.sync_data()).is_ok() {
-            writer.costs.synced(started.elapsed());
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if self.unended
-            && let Some(writer) = self.slot.writer.take()
-        {
-            writer.cut.cut();
-        }
     }
 }
 

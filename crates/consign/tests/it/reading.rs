@@ -142,12 +142,12 @@ async fn a_backlog_of_large_messages_is_read_a_few_mebibytes_ahead_and_no_more()
     let eats = Eats::default();
     let stream = stream("eats", eats.clone()).batch_max(8);
     let running = d.consign.workers().subscribe(stream).start().await.unwrap();
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while eats.0.load(Ordering::SeqCst) < MESSAGES {
         assert!(Instant::now() < until, "{} of {MESSAGES}", eats.0.load(Ordering::SeqCst));
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     running.shutdown().await.unwrap();
-    let (most, all) = (AT_MOST.load(Ordering::SeqCst) >> 20, MESSAGES * BYTES >> 20);
+    let (most, all) = (AT_MOST.load(Ordering::SeqCst) >> 20, (MESSAGES * BYTES) >> 20);
     assert!(all > 60 && most < 24, "{most} MiB of {all} MiB were in memory at once");
 }
