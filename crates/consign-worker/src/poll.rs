@@ -137,3 +137,57 @@ fn judge_all<M: Message>(messages: Vec<(Offset, Envelope)>, named: &[String]) ->
     };
     messages.into_iter().map(judged).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Ask, Poll};
+    use consign_core::{Key, Kind, Message, Page, PageRequest, Reader, Result};
+    use std::sync::Arc;
+
+    #[derive(Debug)]
+    struct Nothing;
+
+    impl Message for Nothing {
+        const TOPIC: &'static str = "nothing";
+        const KINDS: &'static [Kind] = &[Kind { name: "nothing", version: 1 }];
+
+        fn kind(&self) -> Kind {
+            Self::KINDS[0]
+        }
+
+        fn key(&self) -> Result<Option<Key>> {
+            Ok(None)
+        }
+
+        fn encode(&self) -> Result<consign_core::__private::Bytes> {
+            Ok(Vec::new().into())
+        }
+
+        fn decode(_: &str, _: u32, _: &[u8]) -> Result<Self> {
+            Ok(Self)
+        }
+    }
+
+    struct Panics;
+
+    impl Reader for Panics {
+        async fn read(&mut self, _: &[PageRequest]) -> Result<Vec<Page>> {
+            panic!("a driver that does not keep its word");
+        }
+    }
+
+    #[test]
+    fn a_task_that_ended_is_an_error_and_no_silence() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let waits = async {
+            let mut poll = Poll::<Nothing>::start(Panics);
+            poll.ask(Ask { requests: Vec::new(), named: Arc::default() });
+            let answer = poll.answer();
+            let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;
+            (answer.expect("it is told").map(drop), poll.is_over())
+        };
+        let (answer, is_over) = runtime.block_on(waits);
+        assert_eq!(answer.unwrap_err().code(), "reading");
+        assert!(is_over);
+    }
+}
