@@ -27,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(exit_code(outcomes.iter().all(|(_, good, _)| *good)))
 }
 
-fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 3] {
+fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 5] {
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.command(step::cargo());
         command.args(arguments);
@@ -35,9 +35,15 @@ fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 3] {
     };
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
+    // The figures are a workspace of their own; what nobody compiles rots.
+    let mut figures = cargo(&["clippy", "--manifest-path", "bench/Cargo.toml", "--locked"]);
+    figures.arg("--target-dir").arg(&workspace.target);
+    figures.args(["--all-targets", "--", "-D", "warnings"]);
     [
         ("fmt", cargo(&["fmt", "--all", "--", "--check"])),
+        ("bench: fmt", cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--", "--check"])),
         ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+        ("bench: clippy", figures),
         ("doc", documentation),
     ]
 }
