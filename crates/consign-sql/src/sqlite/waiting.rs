@@ -14,7 +14,13 @@ const SHOW_TRIES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Waiting {
     file: File,
-    count: Mutex<usize>,
+    who: Mutex<Who>,
+}
+
+#[derive(Debug, Default)]
+struct Who {
+    count: usize,
+    is_shown: bool,
 }
 
 /// Shown to the workers until dropped.
@@ -23,32 +29,35 @@ pub(crate) struct Shown(Arc<Waiting>);
 
 impl Waiting {
     pub(crate) fn open(database: &Path) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { file: open(database, "-wait")?, count: Mutex::new(0) }))
+        Ok(Arc::new(Self { file: open(database, "-wait")?, who: Mutex::default() }))
     }
 
     /// From before the process's own line until `BEGIN IMMEDIATE` has returned.
     pub(crate) fn show(self: &Arc<Self>) -> Shown {
-        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        if *count == 0 {
-            // Not shown after all tries: the worker's rest is there all the same.
-            let _shown = (0..SHOW_TRIES).any(|_| {
-                let shown = self.file.try_lock_shared().is_ok();
-                if !shown {
-                    thread::yield_now();
-                }
-                shown
-            });
+        let mut who = self.who.lock().unwrap_or_else(PoisonError::into_inner);
+        who.count += 1;
+        if !who.is_shown {
+            // Not shown after all tries: the worker's rest is there all the same, and who comes
+            // next tries again.
+            who.is_shown = (0..SHOW_TRIES).any(|_| self.try_show());
         }
-        *count += 1;
         Shown(Arc::clone(self))
+    }
+
+    fn try_show(&self) -> bool {
+        let is_shown = self.file.try_lock_shared().is_ok();
+        if !is_shown {
+            thread::yield_now();
+        }
+        is_shown
     }
 }
 
 impl Drop for Shown {
     fn drop(&mut self) {
-        let mut count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count -= 1;
-        if *count == 0 {
+        let mut who = self.0.who.lock().unwrap_or_else(PoisonError::into_inner);
+        who.count -= 1;
+        if who.count == 0 && std::mem::take(&mut who.is_shown) {
             let _ = self.0.file.unlock();
         }
     }
