@@ -137,7 +137,7 @@ impl From<consign::Error> for Problem {
         if error.is_full() {
             return Self::disk_full();
         }
-        if error.is_busy() {
+        if error.is_busy() || error.is_group_failed() {
             tracing::warn!(%error, "a request was turned away");
             return Self::busy("too many changes at once: try again");
         }

@@ -25,6 +25,11 @@ impl Error {
     /// The disk is full.
     pub const FULL: &'static str = "database-full";
 
+    /// A request that shared the commit failed, and this one with it: nothing of it was kept.
+    pub const GROUP_FAILED: &'static str = "group-failed";
+    /// The commit may have happened, or may yet.
+    pub const UNKNOWN: &'static str = "commit-unknown";
+
     /// Makes an error; `code` is kebab-case and never changes its meaning.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), source: None }
@@ -58,9 +63,20 @@ impl Error {
         self.code == Self::FULL
     }
 
+    /// Asks whether it failed with another request, through no fault of its own: nothing was kept,
+    /// answer 503.
+    pub fn is_group_failed(&self) -> bool {
+        self.code == Self::GROUP_FAILED
+    }
+
+    /// Asks whether the outcome of a commit is unknown: look before the same is done again.
+    pub fn is_unknown(&self) -> bool {
+        self.code == Self::UNKNOWN
+    }
+
     /// Asks whether the same call may succeed later, unchanged.
     pub fn is_retryable(&self) -> bool {
-        self.is_busy() || self.is_full()
+        self.is_busy() || self.is_full() || self.is_group_failed()
     }
 }
 

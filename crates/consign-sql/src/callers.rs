@@ -7,6 +7,8 @@ use consign_core::{Draft, Outbox, Published, Receipt, Result};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Messages that are written in one transaction, about; a call is never cut.
@@ -28,6 +30,7 @@ struct Queue {
 #[derive(Debug)]
 struct Call {
     drafts: Vec<Draft>,
+    since: Instant,
     answer: oneshot::Sender<Result<Receipt>>,
 }
 
@@ -39,9 +42,10 @@ impl Callers {
         drafts: Vec<Draft>,
         place: &'static Location<'static>,
     ) -> Result<Receipt> {
+        let runtime = Handle::try_current().map_err(|source| stopped().caused_by(source))?;
         let (answer, answered) = oneshot::channel();
-        if self.stand(Call { drafts, answer }) {
-            tokio::spawn(serve_all(log.clone(), place));
+        if self.stand(Call { drafts, since: Instant::now(), answer }) {
+            runtime.spawn(Serving { log: log.clone(), is_done: false }.serve_all(place));
         }
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
@@ -71,25 +75,52 @@ impl Callers {
 }
 
 fn stopped() -> consign_core::Error {
-    consign_core::Error::new("stopped", "cannot publish: the runtime stops")
+    consign_core::Error::new("stopped", "cannot publish: the runtime stops, or there is none")
 }
 
-async fn serve_all(log: Log, place: &'static Location<'static>) {
-    loop {
-        let mut calls = log.callers().next();
-        if calls.is_empty() {
-            return;
+/// Serves the queue; dropped before it is empty, with its runtime, it leaves nobody waiting.
+struct Serving {
+    log: Log,
+    is_done: bool,
+}
+
+impl Serving {
+    async fn serve_all(mut self, place: &'static Location<'static>) {
+        loop {
+            let mut calls = self.log.callers().next();
+            let Some(since) = calls.iter().map(|call| call.since).min() else {
+                self.is_done = true;
+                return;
+            };
+            let sizes = calls.iter().map(|call| call.drafts.len()).collect::<Vec<_>>();
+            let drafts =
+                calls.iter_mut().flat_map(|call| std::mem::take(&mut call.drafts)).collect();
+            let write = tokio::spawn(write(self.log.clone(), drafts, since, place));
+            let written = write.await.unwrap_or_else(|source| Err(gone("publish", source)));
+            answer(calls, &sizes, &written);
         }
-        let sizes = calls.iter().map(|call| call.drafts.len()).collect::<Vec<_>>();
-        let drafts = calls.iter_mut().flat_map(|call| std::mem::take(&mut call.drafts)).collect();
-        let write = tokio::spawn(write(log.clone(), drafts, place));
-        let written = write.await.unwrap_or_else(|source| Err(gone("publish", source)));
-        answer(calls, &sizes, &written);
     }
 }
 
-async fn write(log: Log, drafts: Vec<Draft>, place: &'static Location<'static>) -> Result<Receipt> {
-    let mut tx = Transaction::new(log.line().begin(place).await?, log.clone());
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Who came after the queue was found empty is served by another.
+        if self.is_done {
+            return;
+        }
+        let mut queue = self.log.callers().0.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.calls.clear();
+        queue.is_served = false;
+    }
+}
+
+async fn write(
+    log: Log,
+    drafts: Vec<Draft>,
+    since: Instant,
+    place: &'static Location<'static>,
+) -> Result<Receipt> {
+    let mut tx = Transaction::new(log.line().begin(since, place).await?, log.clone());
     Outbox::put(&mut tx, drafts).await?;
     tx.commit().await
 }

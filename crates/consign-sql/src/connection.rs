@@ -3,6 +3,8 @@
 use crate::error;
 use crate::sqlite::commit_hook::Ending;
 use crate::sqlite::gate::{Busy, install_busy_handler};
+use crate::sqlite::inside::{Rewound, breaks_a_foreign_key, is_full};
+use crate::sqlite::thread::in_one_hop;
 use consign_core::{Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -11,6 +13,9 @@ use sqlx_core::transaction::TransactionManager;
 use std::sync::Arc;
 
 type Manager = <Sqlite as sqlx::Database>::TransactionManager;
+
+const RELEASE: &str = "RELEASE consign_member";
+const TAKE_BACK: &str = "ROLLBACK TO consign_member; RELEASE consign_member";
 
 /// Opens connections as the user's pool would.
 #[derive(Clone, Debug)]
@@ -67,9 +72,10 @@ impl Connections {
     /// Opens a connection to write on, which notices every end that we did not ask for.
     pub(crate) async fn open_writer(&self, role: Role) -> Result<WriteConnection> {
         let mut connection = self.open(role).await?;
-        let watched = Ending::watch(&mut connection).await;
-        let ending = watched.map_err(|source| error::of_sqlx("watch a connection", source))?;
-        Ok(WriteConnection { connection, ending, savepoint: false })
+        let failed = |source| error::of_sqlx("watch a connection", source);
+        let ending = Ending::watch(&mut connection).await.map_err(failed)?;
+        let rewound = Rewound::watch(&mut connection).await.map_err(failed)?;
+        Ok(WriteConnection { connection, ending, rewound, savepoint: false })
     }
 }
 
@@ -78,6 +84,7 @@ impl Connections {
 pub(crate) struct WriteConnection {
     pub(crate) connection: SqliteConnection,
     ending: Arc<Ending>,
+    rewound: Arc<Rewound>,
     /// The statements of the present request stand in a savepoint.
     savepoint: bool,
 }
@@ -85,6 +92,7 @@ pub(crate) struct WriteConnection {
 impl WriteConnection {
     pub(crate) async fn begin(&mut self) -> sqlx::Result<()> {
         self.ending.reset();
+        self.rewound.reset();
         self.savepoint = false;
         let immediate = sqlx::SqlStr::from_static("BEGIN IMMEDIATE");
         Manager::begin(&mut self.connection, Some(immediate)).await
@@ -93,20 +101,42 @@ impl WriteConnection {
     /// Goes on in the open transaction, in a savepoint that can be rolled back alone.
     pub(crate) async fn nest(&mut self) -> Result {
         self.settle().await?;
-        let nested = Manager::begin(&mut self.connection, None).await;
-        nested.map_err(|source| error::of_sqlx("begin", source))?;
+        self.say("begin", "SAVEPOINT consign_member").await?;
+        self.rewound.reset();
         self.savepoint = true;
         Ok(())
     }
 
-    /// Ends the savepoint, where there is one, and keeps what it holds.
-    pub(crate) async fn release(&mut self) -> Result {
+    /// Ends the statements of one of several, and keeps what they wrote; `false`: a foreign key
+    /// that was deferred is broken, so a COMMIT would fail for all. A savepoint is rolled back then.
+    pub(crate) async fn release(&mut self) -> Result<bool> {
         self.settle().await?;
-        if std::mem::take(&mut self.savepoint) {
-            let released = Manager::commit(&mut self.connection).await;
-            released.map_err(|source| error::of_sqlx("end a request's statements", source))?;
-        }
-        Ok(())
+        let savepoint = std::mem::take(&mut self.savepoint);
+        let release = |db: &rusqlite::Connection| {
+            let is_kept = !breaks_a_foreign_key(db);
+            match (savepoint, is_kept) {
+                (true, true) => db.execute_batch(RELEASE)?,
+                (true, false) => db.execute_batch(TAKE_BACK)?,
+                (false, _) => {}
+            }
+            Ok(is_kept)
+        };
+        in_one_hop(&mut self.connection, "end a request's statements", release).await
+    }
+
+    /// One of our own statements that are always the same.
+    async fn say(&mut self, doing: &str, sql: &'static str) -> Result {
+        in_one_hop(&mut self.connection, doing, |db| db.execute_batch(sql)).await
+    }
+
+    /// The statements of the present request stand in a savepoint, since others came before.
+    pub(crate) fn is_nesting(&self) -> bool {
+        self.savepoint
+    }
+
+    /// Asks whether the present request may have taken back what it wrote, in part.
+    pub(crate) fn is_rewound(&self) -> bool {
+        self.rewound.is_rewound()
     }
 
     /// Commits the transaction that [`Self::begin`] began, and no other.
@@ -122,21 +152,19 @@ impl WriteConnection {
     /// Rolls back to where [`Self::nest`] went on, or else all.
     pub(crate) async fn rollback(&mut self) -> Result {
         self.settle().await?;
-        let all = !std::mem::take(&mut self.savepoint);
-        if all {
-            self.ending.ask();
+        if std::mem::take(&mut self.savepoint) {
+            return self.say("roll back", TAKE_BACK).await;
         }
+        self.ending.ask();
         let rolled_back = Manager::rollback(&mut self.connection).await;
         rolled_back.map_err(|source| error::of_sqlx("roll back", source))?;
-        if all {
-            self.ending.reset();
-        }
+        self.ending.reset();
         Ok(())
     }
 
     /// Waits for what was sent to the connection before, such as the rollback of a nested
     /// transaction that was dropped, and refuses to go on where that left something else open.
-    async fn settle(&mut self) -> Result {
+    pub(crate) async fn settle(&mut self) -> Result {
         self.check_open()?;
         if !self.is_nested() {
             return Ok(());
@@ -152,13 +180,23 @@ impl WriteConnection {
     }
 
     fn is_nested(&self) -> bool {
-        let depth = Manager::get_transaction_depth(&self.connection);
-        depth != 1 + usize::from(self.savepoint)
+        Manager::get_transaction_depth(&self.connection) != 1
     }
 
     /// Refuses to go on in a transaction that somebody else has ended.
     pub(crate) fn check_open(&self) -> Result {
         if self.ending.is_unasked() { Err(left()) } else { Ok(()) }
+    }
+
+    /// Says why a transaction cannot go on: SQLite ends it by itself where the disk is full, and
+    /// the next statement would have that forgotten.
+    pub(crate) async fn explained(&mut self, error: Error) -> Error {
+        let full = |db: &rusqlite::Connection| Ok(is_full(db));
+        let asked = in_one_hop(&mut self.connection, "look at a transaction", full).await;
+        if self.ending.is_unasked() && asked.is_ok_and(|is_full| is_full) {
+            return Error::new(Error::FULL, "cannot commit: the disk is full").caused_by(error);
+        }
+        error
     }
 
     /// Closes the connection; whatever was open is rolled back.

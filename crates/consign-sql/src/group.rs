@@ -1,30 +1,60 @@
 //! A group of requests that share one commit.
 
 use crate::line::Slot;
-use consign_core::Result;
+use crate::place::{Place, Queue};
+use consign_core::{Error, Result};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::watch;
+use tokio::task::Id;
 
 /// A group that is older than this is committed by whoever ends next.
 const AGE_MAX: Duration = Duration::from_micros(2_500);
+/// Who has waited for so long stands in line once more, to commit what was handed on to nobody.
+const STANDS_AGAIN: Duration = Duration::from_millis(50);
+/// Who has waited for so long is told that the outcome is unknown.
+pub(crate) const GROUP_WAIT_MAX: Duration = Duration::from_secs(5);
+
+type End = Option<Result>;
 
 /// Requests whose statements stand in one open transaction.
 #[derive(Debug)]
 pub(crate) struct Group {
     since: Instant,
-    /// Members that have ended and wait for the commit.
-    waiting: usize,
-    end: watch::Sender<Option<Result>>,
+    /// Members that have ended and wait for the commit, by the tasks that they run on: none of
+    /// these may join, since it would wait for itself.
+    waiting: Vec<Option<Id>>,
+    end: watch::Sender<End>,
 }
 
 impl Group {
     pub(crate) fn new() -> Self {
-        Self { since: Instant::now(), waiting: 0, end: watch::Sender::new(None) }
+        Self { since: Instant::now(), waiting: Vec::new(), end: watch::Sender::new(None) }
     }
 
     pub(crate) fn ended(self, end: Result) {
         self.end.send_replace(Some(end));
     }
+
+    /// Somebody is there who will stand in line for it again.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.end.receiver_count() > 0
+    }
+
+    fn is_young(&self) -> bool {
+        self.since.elapsed() < AGE_MAX
+    }
+
+    fn wait(&mut self, task: Option<Id>, queue: &Queue) -> Wait {
+        self.waiting.push(task);
+        Wait { queue: queue.clone(), end: self.end.subscribe() }
+    }
+}
+
+/// Waits for the end of a group that the next in line goes on with.
+#[derive(Debug)]
+pub(crate) struct Wait {
+    queue: Queue,
+    end: watch::Receiver<End>,
 }
 
 /// What follows the end of a member's statements.
@@ -32,70 +62,163 @@ pub(crate) enum Ended {
     /// It is over, one way or the other.
     Over(Result),
     /// The next in line goes on in the transaction; the last one commits for all.
-    HandedOn(watch::Receiver<Option<Result>>),
+    HandedOn(Wait),
 }
 
 impl Ended {
     /// Lets the next in line in, and waits for the commit that is to come.
-    pub(crate) async fn wait(self, slot: OwnedMutexGuard<Slot>) -> Result {
-        drop(slot);
+    pub(crate) async fn wait(self, place: Place) -> Result {
+        place.settled();
         match self {
             Self::Over(end) => end,
-            Self::HandedOn(mut end) => match end.wait_for(Option::is_some).await.as_deref() {
-                Ok(Some(Ok(()))) => Ok(()),
-                Ok(Some(Err(error))) => Err(error.again()),
-                Ok(None) | Err(_) => Err(stopped()),
-            },
+            Self::HandedOn(wait) => wait.for_its_end().await,
         }
     }
 }
 
-fn stopped() -> consign_core::Error {
-    consign_core::Error::new("stopped", "cannot commit: the runtime stops")
+impl Wait {
+    async fn for_its_end(mut self) -> Result {
+        let (queue, end) = (self.queue.clone(), self.end.clone());
+        let waited = async {
+            tokio::select! {
+                end = ended(&mut self.end) => end,
+                end = commit_later(&queue, end) => end,
+            }
+        };
+        tokio::time::timeout(GROUP_WAIT_MAX, waited).await.unwrap_or_else(|_| Err(unknown()))
+    }
+}
+
+/// Who goes before the end may be the last who waited for it.
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.end = watch::Sender::new(None).subscribe();
+        self.queue.leave();
+    }
+}
+
+async fn ended(end: &mut watch::Receiver<End>) -> Result {
+    match end.wait_for(Option::is_some).await.as_deref() {
+        Ok(Some(Ok(()))) => Ok(()),
+        Ok(Some(Err(error))) => Err(error.again()),
+        Ok(None) | Err(_) => Err(stopped()),
+    }
+}
+
+/// Commits what nobody came for: its next in line gave up, or went with another runtime.
+async fn commit_later(queue: &Queue, mut end: watch::Receiver<End>) -> Result {
+    tokio::time::sleep(STANDS_AGAIN).await;
+    let mut place = queue.place().await;
+    if place.group.as_ref().is_some_and(|group| group.end.subscribe().same_channel(&end)) {
+        let committed = place.commit_group().await;
+        place.settled();
+        return committed;
+    }
+    place.settled();
+    ended(&mut end).await
+}
+
+fn stopped() -> Error {
+    Error::new("stopped", "cannot commit: the runtime stops")
+}
+
+fn unknown() -> Error {
+    let message = format!(
+        "it is unknown whether this commit is kept: for {} s another request has held the \
+         transaction that both share; look before you do it again, and keep transactions short",
+        GROUP_WAIT_MAX.as_secs()
+    );
+    Error::new(Error::UNKNOWN, message)
+}
+
+/// What the others are told when a member's doing ends the transaction of all.
+fn failed(cause: &Error) -> Error {
+    let message = format!(
+        "nothing of this was kept, through no fault of its own: a request that shared the commit \
+         failed ({cause}); do it again"
+    );
+    Error::new(Error::GROUP_FAILED, message)
+}
+
+fn broken_foreign_key() -> Error {
+    Error::new("database", "cannot commit: FOREIGN KEY constraint failed")
 }
 
 impl Slot {
+    /// Asks whether a request of this task may join the open transaction.
+    pub(crate) fn is_open_to(&self, task: Option<Id>) -> bool {
+        self.group.as_ref().is_some_and(|group| !group.waiting.contains(&task))
+    }
+
     /// Joins the open transaction: what it does stands in a savepoint.
     pub(crate) async fn join(&mut self) -> Result {
         let connection = self.connection.as_mut().expect("a group has a connection");
-        let nested = connection.nest().await;
-        if let Err(error) = &nested {
-            self.end_group(Err(error.again())).await;
+        match connection.nest().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.fail_group(error).await),
         }
-        nested
     }
 
     /// Ends a member that wants to be kept.
-    pub(crate) async fn commit(&mut self, wanted: bool) -> Ended {
+    pub(crate) async fn commit(&mut self, queue: &Queue, task: Option<Id>) -> Ended {
+        let group = self.group.as_ref().expect("it has not ended");
+        let goes_on = queue.is_wanted() && group.is_young();
         let connection = self.connection.as_mut().expect("it has not ended");
-        if let Err(error) = connection.release().await {
-            let end = Err(error.again());
-            self.end_group(Err(error)).await;
-            return Ended::Over(end);
+        if goes_on || connection.is_nesting() {
+            match connection.release().await {
+                Ok(true) => {}
+                Ok(false) => return Ended::Over(self.leave_out(goes_on).await),
+                Err(error) => return Ended::Over(Err(self.fail_group(error).await)),
+            }
         }
+        match &mut self.group {
+            Some(group) if goes_on => Ended::HandedOn(group.wait(task, queue)),
+            _ => Ended::Over(self.commit_group().await),
+        }
+    }
+
+    /// Ends a member whose statements cannot be committed; the others' can.
+    async fn leave_out(&mut self, goes_on: bool) -> Result {
+        let others = self.group.as_ref().is_some_and(|group| !group.waiting.is_empty());
+        if !others {
+            let connection = self.connection.as_mut().expect("it has not ended");
+            let rolled_back = connection.rollback().await;
+            self.end_group(rolled_back).await;
+        } else if !goes_on {
+            let _answered_to_those_who_wait = self.commit_group().await;
+        }
+        Err(broken_foreign_key())
+    }
+
+    /// Ends a member that wants nothing kept; the others' statements stay. What it read of theirs
+    /// is true only once they are committed.
+    pub(crate) async fn rollback(&mut self, queue: &Queue, task: Option<Id>) -> Ended {
+        let connection = self.connection.as_mut().expect("it has not ended");
+        let rolled_back = connection.rollback().await;
         let group = self.group.as_mut().expect("it has not ended");
-        group.waiting += 1;
-        if wanted && group.since.elapsed() < AGE_MAX {
-            return Ended::HandedOn(group.end.subscribe());
+        if let Err(error) = rolled_back {
+            return Ended::Over(Err(self.fail_group(error).await));
+        }
+        if group.waiting.is_empty() {
+            self.end_group(Ok(())).await;
+            return Ended::Over(Ok(()));
+        }
+        if queue.is_wanted() && group.is_young() {
+            return Ended::HandedOn(group.wait(task, queue));
         }
         Ended::Over(self.commit_group().await)
     }
 
-    /// Ends a member that wants nothing kept; the others' statements stay.
-    pub(crate) async fn rollback(&mut self, wanted: bool) -> Result {
-        let waiting = self.group.as_ref().map_or(0, |group| group.waiting);
-        let connection = self.connection.as_mut().expect("it has not ended");
-        let rolled_back = connection.rollback().await;
-        if waiting == 0 || rolled_back.is_err() {
-            let end = rolled_back.as_ref().map_or_else(|error| Err(error.again()), |()| Ok(()));
-            self.end_group(end).await;
-        } else if !wanted {
-            let _answered_to_those_who_wait = self.commit_group().await;
-        }
-        rolled_back
+    /// Ends the group for what one member did, and answers what that one is told.
+    async fn fail_group(&mut self, error: Error) -> Error {
+        let connection = self.connection.as_mut().expect("a group has a connection");
+        let error = connection.explained(error).await;
+        let others = if error.is_full() { error.again() } else { failed(&error) };
+        self.end_group(Err(others)).await;
+        error
     }
 
-    async fn commit_group(&mut self) -> Result {
+    pub(crate) async fn commit_group(&mut self) -> Result {
         let connection = self.connection.as_mut().expect("a group has a connection");
         let committed = connection.commit().await;
         let end = committed.as_ref().map_or_else(|error| Err(error.again()), |()| Ok(()));

@@ -19,10 +19,12 @@ use consign_core::{
     SystemClock, Topic,
 };
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// The application's database as log and ledger. Cheap to clone.
 #[derive(Clone)]
@@ -80,7 +82,7 @@ impl Log {
     pub fn begin(&self) -> impl Future<Output = Result<Transaction>> + Send + use<> {
         let (log, place) = (self.clone(), Location::caller());
         async move {
-            let held = log.0.line.begin(place).await?;
+            let held = log.0.line.begin(Instant::now(), place).await?;
             Ok(Transaction::new(held, log))
         }
     }
@@ -181,6 +183,11 @@ async fn check_journal(connection: &mut SqliteConnection) -> Result {
     if mode == "wal" {
         return Ok(());
     }
+    if mode == "memory" {
+        let message = "the database is in memory, where no other process finds it and no restart: \
+                       consign needs a file, so open the pool on one (`.filename(…)`)";
+        return Err(Error::new("no-wal", message));
+    }
     let message = format!(
         "the database is in journal mode {mode:?}, in which readers and writers block each other: \
          open the pool with `.journal_mode(SqliteJournalMode::Wal)`"
@@ -203,20 +210,37 @@ async fn prepare(connection: &mut SqliteConnection, wanted: &[NewTopic]) -> Resu
     wanted.iter().try_for_each(|(topic, number)| topics::check_partitions(topic, *number))?;
     let found = in_one_hop(connection, "look at consign's tables", migrate::found).await?;
     found.check()?;
-    if found.is_current() && wanted.is_empty() {
+    if found.is_current() && are_there(connection, &wanted).await? {
         return Ok(());
     }
+    // Through sqlx: whoever waits for the lock waits on the connection's own thread.
+    let failed = |source| error::of_sqlx("migrate consign's tables", source);
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut *connection).await.map_err(failed)?;
     let rows = in_one_hop(connection, "migrate consign's tables", |db| {
-        db.execute_batch("BEGIN IMMEDIATE")?;
-        let prepared = migrate::migrate(db).and_then(|()| create_topics(db, &wanted));
-        db.execute_batch(if prepared.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
-        prepared
+        migrate::migrate(db)?;
+        create_topics(db, &wanted)
     });
-    let rows = rows.await?;
-    wanted
-        .iter()
-        .zip(rows)
-        .try_for_each(|((topic, number), row)| topics::check_same(topic, *number, row))
+    let prepared = rows.await.and_then(|rows| check_same(&wanted, &rows));
+    if prepared.is_err() {
+        // SQLite may have rolled back by itself, with the disk full.
+        let _ended = sqlx::raw_sql("ROLLBACK").execute(connection).await;
+        return prepared;
+    }
+    sqlx::raw_sql("COMMIT").execute(connection).await.map(drop).map_err(failed)
+}
+
+/// Looks, without the lock, whether all topics stand as they are wanted.
+async fn are_there(connection: &mut SqliteConnection, wanted: &[(Topic, u16)]) -> Result<bool> {
+    let there = in_one_hop(connection, "read the topics", topics::load).await?;
+    let there = there.into_iter().collect::<HashMap<_, _>>();
+    let rows = wanted.iter().map_while(|(topic, _)| there.get(topic).copied()).collect::<Vec<_>>();
+    check_same(wanted, &rows)?;
+    Ok(rows.len() == wanted.len())
+}
+
+fn check_same(wanted: &[(Topic, u16)], rows: &[TopicRow]) -> Result {
+    let mut all = wanted.iter().zip(rows);
+    all.try_for_each(|((topic, number), row)| topics::check_same(topic, *number, *row))
 }
 
 fn create_topics(

@@ -13,6 +13,7 @@ mod line;
 mod liveness;
 mod migrate;
 mod owner;
+mod place;
 mod publish;
 mod receive;
 mod sqlite;

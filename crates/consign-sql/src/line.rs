@@ -7,14 +7,14 @@
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::group::Group;
+use crate::place::{Place, Queue, Standing};
 use crate::sqlite::gate::REQUEST_WAIT_MAX;
 use crate::sqlite::waiting::{Shown, Waiting};
 use consign_core::{Error, Result};
 use std::panic::Location;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::Id;
 
 /// A transaction that lasts longer holds up everybody who writes: said in a warning.
 const LONG: Duration = Duration::from_millis(100);
@@ -22,9 +22,8 @@ const LONG: Duration = Duration::from_millis(100);
 /// First come, first served; waiting is shown to the workers of all processes.
 #[derive(Debug)]
 pub(crate) struct Line {
-    slot: Arc<Mutex<Slot>>,
+    queue: Queue,
     waiting: Arc<Waiting>,
-    standing: Arc<AtomicUsize>,
     holder: Arc<StdMutex<Option<Holder>>>,
 }
 
@@ -47,29 +46,39 @@ struct Holder {
 #[derive(Debug)]
 pub(crate) struct Held {
     /// Taken when it ends.
-    slot: Option<OwnedMutexGuard<Slot>>,
-    standing: Arc<AtomicUsize>,
+    place: Option<Place>,
     holder: Arc<StdMutex<Option<Holder>>>,
 }
 
 impl Line {
     pub(crate) fn new(connections: Connections, waiting: Arc<Waiting>) -> Self {
         let slot = Slot { connections, connection: None, group: None };
-        let (standing, holder) = (Arc::default(), Arc::default());
-        Self { slot: Arc::new(Mutex::new(slot)), waiting, standing, holder }
+        Self { queue: Queue::new(slot), waiting, holder: Arc::default() }
     }
 
-    /// Waits in line, then for SQLite's lock, [`REQUEST_WAIT_MAX`] in all.
+    /// Waits in line, then for SQLite's lock, [`REQUEST_WAIT_MAX`] in all, counted from `since`.
     ///
     /// # Cancel safety
     /// It goes on on a task of its own: if the caller goes away, what it began is rolled back.
-    pub(crate) async fn begin(&self, place: &'static Location<'static>) -> Result<Held> {
-        let (slot, shown) = (Arc::clone(&self.slot), self.waiting.show());
-        let (standing, holder) = (Arc::clone(&self.standing), Arc::clone(&self.holder));
-        let begin = tokio::spawn(stand(slot, shown, standing, holder, place));
-        match tokio::time::timeout(REQUEST_WAIT_MAX, begin).await {
-            Ok(stood) => stood.map_err(|source| gone("begin", source))?,
-            Err(_) => Err(self.too_long()),
+    pub(crate) async fn begin(
+        &self,
+        since: Instant,
+        place: &'static Location<'static>,
+    ) -> Result<Held> {
+        let begin = Begin {
+            standing: self.queue.stand(),
+            shown: self.waiting.show(),
+            queue: self.queue.clone(),
+            holder: Arc::clone(&self.holder),
+            task: tokio::task::try_id(),
+            until: since + REQUEST_WAIT_MAX,
+        };
+        let until = begin.until.into();
+        match tokio::time::timeout_at(until, tokio::spawn(begin.stand(place))).await {
+            Ok(Ok(Ok(Some(held)))) => Ok(held),
+            Ok(Ok(Err(error))) => Err(error),
+            Ok(Err(source)) => Err(gone("begin", source)),
+            Ok(Ok(Ok(None))) | Err(_) => Err(self.too_long()),
         }
     }
 
@@ -88,21 +97,32 @@ impl Line {
     }
 }
 
-async fn stand(
-    slot: Arc<Mutex<Slot>>,
+/// A request on its way to the head of the line.
+struct Begin {
+    queue: Queue,
+    standing: Standing,
     shown: Shown,
-    standing: Arc<AtomicUsize>,
     holder: Arc<StdMutex<Option<Holder>>>,
-    place: &'static Location<'static>,
-) -> Result<Held> {
-    standing.fetch_add(1, Ordering::SeqCst);
-    let mut slot = slot.lock_owned().await;
-    standing.fetch_sub(1, Ordering::SeqCst);
-    slot.begin().await?;
-    drop(shown);
-    let held = Holder { since: Instant::now(), place };
-    *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
-    Ok(Held { slot: Some(slot), standing, holder })
+    task: Option<Id>,
+    until: Instant,
+}
+
+impl Begin {
+    /// Comes to the head of the line, unless it is too late then: who asked was told so.
+    async fn stand(self, place: &'static Location<'static>) -> Result<Option<Held>> {
+        let Self { queue, standing, shown, holder, task, until } = self;
+        let come = tokio::time::timeout_at(until.into(), queue.place()).await;
+        let Ok(mut head) = come else { return Ok(None) };
+        drop(standing);
+        if let Err(error) = head.begin(task).await {
+            head.settled();
+            return Err(error);
+        }
+        drop(shown);
+        let held = Holder { since: Instant::now(), place };
+        *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        Ok(Some(Held { place: Some(head), holder }))
+    }
 }
 
 /// A task of ours that did not end by itself.
@@ -112,9 +132,12 @@ pub(crate) fn gone(doing: &str, source: tokio::task::JoinError) -> Error {
 
 impl Slot {
     /// Joins the open group, or begins one.
-    async fn begin(&mut self) -> Result {
-        if self.group.is_some() {
+    async fn begin(&mut self, task: Option<Id>) -> Result {
+        if self.is_open_to(task) {
             return self.join().await;
+        }
+        if self.group.is_some() {
+            let _answered_to_those_who_wait = self.commit_group().await;
         }
         if self.connection.is_none() {
             self.connection = Some(self.connections.open_writer(Role::Requests).await?);
@@ -145,28 +168,38 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Lets SQLite roll back what is open, at once and without a runtime.
+    pub(crate) fn close(&mut self) {
+        (self.connection, self.group) = (None, None);
+    }
+}
+
 impl Held {
     pub(crate) fn connection(&self) -> &WriteConnection {
-        self.slot.as_ref().and_then(|slot| slot.connection.as_ref()).expect("it has not ended")
+        self.place.as_ref().and_then(|place| place.connection.as_ref()).expect("it has not ended")
     }
 
     pub(crate) fn connection_mut(&mut self) -> &mut WriteConnection {
-        self.slot.as_mut().and_then(|slot| slot.connection.as_mut()).expect("it has not ended")
+        self.place.as_mut().and_then(|place| place.connection.as_mut()).expect("it has not ended")
     }
 
-    pub(crate) async fn commit(mut self) -> Result {
-        let mut slot = self.leave().expect("it ends once");
-        slot.commit(is_wanted(&self.standing)).await.wait(slot).await
+    /// Ends what `task` began, with a commit that may be shared.
+    pub(crate) async fn commit(mut self, task: Option<Id>) -> Result {
+        let mut place = self.leave().expect("it ends once");
+        let queue = place.queue().clone();
+        place.commit(&queue, task).await.wait(place).await
     }
 
-    pub(crate) async fn rollback(mut self) -> Result {
-        let mut slot = self.leave().expect("it ends once");
-        slot.rollback(is_wanted(&self.standing)).await
+    pub(crate) async fn rollback(mut self, task: Option<Id>) -> Result {
+        let mut place = self.leave().expect("it ends once");
+        let queue = place.queue().clone();
+        place.rollback(&queue, task).await.wait(place).await
     }
 
     /// The statements are at their end; what follows is ours.
-    fn leave(&mut self) -> Option<OwnedMutexGuard<Slot>> {
-        let slot = self.slot.take()?;
+    fn leave(&mut self) -> Option<Place> {
+        let place = self.place.take()?;
         let held = self.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Holder { since, place }) = held
             && since.elapsed() > LONG
@@ -174,24 +207,21 @@ impl Held {
             let ms = since.elapsed().as_millis();
             tracing::warn!("the transaction begun at {place} held the write lock for {ms} ms");
         }
-        Some(slot)
+        Some(place)
     }
-}
-
-/// Somebody stands in line for it.
-fn is_wanted(standing: &AtomicUsize) -> bool {
-    standing.load(Ordering::SeqCst) > 0
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some(mut slot) = self.leave() else { return };
-        let standing = Arc::clone(&self.standing);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { slot.rollback(is_wanted(&standing)).await });
-        } else {
+        let Some(mut place) = self.leave() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             // Without a runtime the connection goes, and the transaction with it.
-            (slot.connection, slot.group) = (None, None);
-        }
+            return drop(place);
+        };
+        runtime.spawn(async move {
+            let queue = place.queue().clone();
+            let _nobody_asks = place.rollback(&queue, None).await;
+            place.settled();
+        });
     }
 }

@@ -1,5 +1,6 @@
 //! Writes messages into the log: at once, in the transaction they tell of.
 
+use crate::sqlite::inside::is_writing;
 use crate::topics::{self, PARTITIONS, TopicRow, Topics};
 use consign_core::{
     Draft, MessageId, Offset, Partition, Published, RoundRobin, Topic, partition_of,
@@ -24,12 +25,17 @@ const INSERT_IF_DURABLE: &str = "INSERT INTO consign_log
 const TAKE_OFFSETS: &str = "UPDATE consign_partition SET next_offset = next_offset + ?1
     WHERE number = ?2 RETURNING next_offset - ?1";
 
+const IS_WRITTEN: &str = "SELECT 1 FROM consign_log WHERE id = ?5 AND position =
+    (SELECT partition.number << ?3 | ?4 FROM consign_partition partition
+     JOIN consign_topic topic ON topic.id = partition.topic
+     WHERE topic.name = ?1 AND partition.partition = ?2)";
+
 /// Whose transaction it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Durability {
     /// Ours: FULL, as it was opened.
     Ours,
-    /// Somebody else's: looked at in the insert itself.
+    /// Somebody else's: looked at first, and in the insert itself.
     Checked,
 }
 
@@ -50,18 +56,15 @@ pub(crate) struct Outcome {
     pub(crate) topics: HashMap<Topic, TopicRow>,
 }
 
-/// Why the log did not take a message.
-#[derive(Debug)]
+/// Why the log did not take a message, with nothing written.
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Refused {
-    Failed(rusqlite::Error),
+    /// It would commit at once, apart from what it tells of.
+    NoTransaction,
     /// The connection would lose it in a power cut.
     NotDurable,
-}
-
-impl From<rusqlite::Error> for Refused {
-    fn from(source: rusqlite::Error) -> Self {
-        Self::Failed(source)
-    }
+    /// The transaction has only read so far: to write, it may have to wait.
+    NoLock,
 }
 
 impl Publisher {
@@ -80,7 +83,10 @@ impl Publisher {
         drafts: &[Draft],
         now: SystemTime,
         durability: Durability,
-    ) -> Result<Outcome, Refused> {
+    ) -> rusqlite::Result<Result<Outcome, Refused>> {
+        if let Some(refused) = look(db, durability)? {
+            return Ok(Err(refused));
+        }
         let mut outcome = Outcome::default();
         let places = self.places(db, drafts, &mut outcome)?;
         let mut next = take_offsets(db, &places)?;
@@ -92,7 +98,7 @@ impl Publisher {
             let offset = next.get_mut(&number).expect("taken above");
             let id = self.id(now);
             if write(&mut insert, draft, number << OFFSET_BITS | *offset, id, now)? == 0 {
-                return Err(Refused::NotDurable);
+                return Ok(Err(Refused::NotDurable));
             }
             outcome.ids.push(id);
             outcome.published.push(Published {
@@ -102,7 +108,7 @@ impl Publisher {
             });
             *offset += 1;
         }
-        Ok(outcome)
+        Ok(Ok(outcome))
     }
 
     fn places(
@@ -142,6 +148,42 @@ impl Publisher {
         let stamp = Timestamp::from_unix(&*ids, since.as_secs(), since.subsec_nanos());
         MessageId(Uuid::new_v7(stamp))
     }
+}
+
+/// Looks at somebody's transaction before anything is taken in it.
+fn look(db: &Connection, durability: Durability) -> rusqlite::Result<Option<Refused>> {
+    if db.is_autocommit() {
+        return Ok(Some(Refused::NoTransaction));
+    }
+    if durability == Durability::Ours {
+        return Ok(None);
+    }
+    let durable = "SELECT synchronous >= 2 FROM pragma_synchronous";
+    if !db.query_row(durable, [], |row| row.get::<_, bool>(0))? {
+        return Ok(Some(Refused::NotDurable));
+    }
+    Ok((!is_writing(db)).then_some(Refused::NoLock))
+}
+
+/// Keeps of what a transaction published the messages that are in the log still.
+pub(crate) fn keep_written(
+    db: &Connection,
+    written: &mut Vec<(MessageId, Published)>,
+) -> rusqlite::Result<()> {
+    let mut select = db.prepare(IS_WRITTEN)?;
+    let mut is_written = |(id, at): &(MessageId, Published)| {
+        let (partition, offset) = (at.partition.0, at.offset.0.cast_signed());
+        let at = params![at.topic.as_str(), partition, OFFSET_BITS, offset, id.0.as_bytes()];
+        select.exists(at)
+    };
+    let mut kept = Vec::with_capacity(written.len());
+    for one in written.drain(..) {
+        if is_written(&one)? {
+            kept.push(one);
+        }
+    }
+    *written = kept;
+    Ok(())
 }
 
 /// Takes as many offsets of each partition as messages go there; answers each one's first.

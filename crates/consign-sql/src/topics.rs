@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) const PARTITIONS: u16 = 8;
 
 /// A topic's row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TopicRow {
     pub(crate) id: i64,
     pub(crate) partitions: u16,
@@ -60,6 +60,17 @@ pub(crate) fn find_or_create(
     let select = "SELECT id, partitions, first_number FROM consign_topic WHERE name = ?1";
     let found = db.query_row(select, [topic.as_str()], |row| read(row, 0)).optional()?;
     found.map_or_else(|| create(db, topic, partitions), Ok)
+}
+
+/// Keeps the topics whose rows are there still, so that they will be when the transaction commits.
+pub(crate) fn keep_committed(
+    db: &Connection,
+    topics: &mut Vec<(Topic, TopicRow)>,
+) -> rusqlite::Result<()> {
+    let mut there = load(db)?;
+    there.retain(|there| topics.iter().any(|found| found == there));
+    *topics = there;
+    Ok(())
 }
 
 fn create(db: &Connection, topic: &Topic, partitions: u16) -> rusqlite::Result<TopicRow> {

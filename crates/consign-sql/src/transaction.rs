@@ -1,9 +1,11 @@
 //! A transaction of the application that messages are published in.
 
+use crate::error;
 use crate::handle::Log;
 use crate::line::{Held, gone};
-use crate::publish::{Durability, Outcome, Refused};
+use crate::publish::{self, Durability, Outcome, Refused};
 use crate::sqlite::thread::in_one_hop;
+use crate::topics::{self, TopicRow};
 use consign_core::{
     BoxFuture, Draft, Error, Message, MessageId, Outbox, Publish, Published, Receipt, Result, Topic,
 };
@@ -25,13 +27,13 @@ pub struct Transaction {
     /// Taken when it ends.
     held: Option<Held>,
     log: Log,
-    published: Vec<Published>,
-    topics: Vec<(Topic, crate::topics::TopicRow)>,
+    written: Vec<(MessageId, Published)>,
+    topics: Vec<(Topic, TopicRow)>,
 }
 
 impl Transaction {
     pub(crate) fn new(held: Held, log: Log) -> Self {
-        Self { held: Some(held), log, published: Vec::new(), topics: Vec::new() }
+        Self { held: Some(held), log, written: Vec::new(), topics: Vec::new() }
     }
 
     /// Publishes in this transaction: nobody sees the message before it commits.
@@ -66,15 +68,34 @@ impl Transaction {
     /// It runs on a task of its own: a caller that goes away neither stops the commit nor loses the
     /// wake-up.
     pub async fn commit(mut self) -> Result<Receipt> {
-        let held = self.take();
-        let (log, topics) = (self.log.clone(), std::mem::take(&mut self.topics));
-        let receipt = Receipt::new(std::mem::take(&mut self.published));
+        let task = tokio::task::try_id();
         let commit = tokio::spawn(async move {
-            held.commit().await?;
-            log.committed(topics);
-            Ok(receipt)
+            self.forget_what_was_taken_back().await?;
+            self.take().commit(task).await?;
+            self.log.committed(std::mem::take(&mut self.topics));
+            let written = std::mem::take(&mut self.written);
+            Ok(Receipt::new(written.into_iter().map(|(_, published)| published).collect()))
         });
         commit.await.map_err(|source| gone("commit", source))?
+    }
+
+    /// A savepoint of the application that is rolled back takes messages, and topics that came
+    /// with them: the receipt tells of none of these, and no later publish relies on them.
+    async fn forget_what_was_taken_back(&mut self) -> Result {
+        if self.written.is_empty() {
+            return Ok(());
+        }
+        let connection = self.held.as_mut().expect("it has not ended").connection_mut();
+        connection.settle().await?;
+        if self.topics.is_empty() && !connection.is_rewound() {
+            return Ok(());
+        }
+        let (written, topics) = (&mut self.written, &mut self.topics);
+        in_one_hop(&mut connection.connection, "commit", |db| {
+            publish::keep_written(db, written)?;
+            topics::keep_committed(db, topics)
+        })
+        .await
     }
 
     /// Rolls back at once, where dropping would do it soon.
@@ -83,7 +104,7 @@ impl Transaction {
     /// Nothing is kept even then; the error says what SQL of the application had done.
     pub async fn rollback(mut self) -> Result {
         let held = self.take();
-        let rollback = tokio::spawn(held.rollback());
+        let rollback = tokio::spawn(held.rollback(tokio::task::try_id()));
         rollback.await.map_err(|source| gone("roll back", source))?
     }
 
@@ -100,7 +121,7 @@ impl Transaction {
         let connection = held.connection_mut();
         connection.check_open()?;
         let outcome = log.append(&mut connection.connection, drafts, Durability::Ours).await?;
-        self.published.extend(outcome.published);
+        self.written.extend(outcome.ids.iter().copied().zip(outcome.published));
         self.topics.extend(outcome.topics);
         Ok(outcome.ids)
     }
@@ -114,22 +135,34 @@ impl Log {
         drafts: Vec<Draft>,
         durability: Durability,
     ) -> Result<Outcome> {
-        let (publisher, now) = (self.publisher(), self.clock().now());
-        let appended = in_one_hop(connection, "publish", |db| {
-            if db.is_autocommit() {
-                return Ok(Err(None));
-            }
-            match publisher.append(db, &drafts, now, durability) {
-                Ok(outcome) => Ok(Ok(outcome)),
-                Err(Refused::NotDurable) => Ok(Err(Some(Refused::NotDurable))),
-                Err(Refused::Failed(source)) => Err(source),
-            }
-        });
-        appended.await?.map_err(|refused| match refused {
-            None => no_transaction(),
-            Some(_) => not_durable(),
+        let mut appended = self.try_append(connection, &drafts, durability).await?;
+        if let Err(Refused::NoLock) = appended {
+            take_lock(connection).await?;
+            appended = self.try_append(connection, &drafts, durability).await?;
+        }
+        appended.map_err(|refused| match refused {
+            Refused::NotDurable => not_durable(),
+            Refused::NoTransaction | Refused::NoLock => no_transaction(),
         })
     }
+
+    async fn try_append(
+        &self,
+        connection: &mut SqliteConnection,
+        drafts: &[Draft],
+        durability: Durability,
+    ) -> Result<Result<Outcome, Refused>> {
+        let (publisher, now) = (self.publisher(), self.clock().now());
+        in_one_hop(connection, "publish", |db| publisher.append(db, drafts, now, durability)).await
+    }
+}
+
+/// Waits for the write lock as sqlx waits, on the connection's own thread, for a transaction that
+/// has not written yet.
+async fn take_lock(connection: &mut SqliteConnection) -> Result {
+    let nothing = "UPDATE consign_partition SET next_offset = next_offset WHERE number < 0";
+    let taken = sqlx::query(nothing).execute(connection).await;
+    taken.map(drop).map_err(|source| error::of_sqlx("publish", source))
 }
 
 fn no_transaction() -> Error {

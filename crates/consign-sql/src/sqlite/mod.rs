@@ -3,6 +3,7 @@
 pub(crate) mod checkpoint;
 pub(crate) mod commit_hook;
 pub(crate) mod gate;
+pub(crate) mod inside;
 pub(crate) mod pace;
 pub(crate) mod thread;
 pub(crate) mod turns;
