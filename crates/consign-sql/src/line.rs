@@ -119,8 +119,8 @@ impl Begin {
             return Err(error);
         }
         drop(shown);
-        let held = Holder { since: Instant::now(), place };
-        *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
+        let now = Holder { since: Instant::now(), place };
+        *holder.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         Ok(Some(Held { place: Some(head), holder }))
     }
 }

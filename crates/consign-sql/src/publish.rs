@@ -158,11 +158,13 @@ fn look(db: &Connection, durability: Durability) -> rusqlite::Result<Option<Refu
     if durability == Durability::Ours {
         return Ok(None);
     }
-    let durable = "SELECT synchronous >= 2 FROM pragma_synchronous";
-    if !db.query_row(durable, [], |row| row.get::<_, bool>(0))? {
-        return Ok(Some(Refused::NotDurable));
+    // First of all: to read would begin a snapshot, and SQLite waits for no lock from within one.
+    if !is_writing(db) {
+        return Ok(Some(Refused::NoLock));
     }
-    Ok((!is_writing(db)).then_some(Refused::NoLock))
+    let durable = "SELECT synchronous >= 2 FROM pragma_synchronous";
+    let is_durable = db.query_row(durable, [], |row| row.get::<_, bool>(0))?;
+    Ok((!is_durable).then_some(Refused::NotDurable))
 }
 
 /// Keeps of what a transaction published the messages that are in the log still.
