@@ -172,6 +172,26 @@ async fn a_database_without_wal_is_refused_with_the_line_that_changes_it() {
 }
 
 #[tokio::test]
+async fn a_database_in_memory_is_refused_since_it_has_no_file() {
+    let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let refused = Consign::open(&pool).await.unwrap_err();
+    assert_eq!(refused.code(), "no-wal");
+    assert!(refused.to_string().contains("consign needs a file"), "{refused}");
+}
+
+#[tokio::test]
+async fn an_open_that_is_refused_creates_no_topic() {
+    let d = Database::new().await;
+    d.consign.publish(&Liked { article_id: 1 }).await.unwrap();
+    let both = Consign::builder(&d.pool)
+        .topic(topic::<Bounded>())
+        .topic(topic::<Liked>().partitions(9))
+        .open();
+    assert_eq!(both.await.unwrap_err().code(), "other-partitions");
+    assert_eq!(d.number("select count(*) from consign_topic").await, 1);
+}
+
+#[tokio::test]
 async fn the_tables_of_a_newer_consign_are_refused() {
     let d = Database::new().await;
     sqlx::raw_sql("update consign_meta set value = '99'").execute(&d.pool).await.unwrap();
