@@ -11,6 +11,7 @@ use crate::place::{Place, Queue, Standing};
 use crate::sqlite::gate::REQUEST_WAIT_MAX;
 use crate::sqlite::waiting::{Shown, Waiting};
 use consign_core::{Error, Result};
+use std::collections::HashSet;
 use std::panic::Location;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub(crate) struct Slot {
     pub(crate) connection: Option<WriteConnection>,
     /// Whose transaction is open on the connection.
     pub(crate) group: Option<Group>,
+    /// Where transactions begin of which the last one was long: nobody shall wait for these.
+    slow: HashSet<&'static Location<'static>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +55,7 @@ pub(crate) struct Held {
 
 impl Line {
     pub(crate) fn new(connections: Connections, waiting: Arc<Waiting>) -> Self {
-        let slot = Slot { connections, connection: None, group: None };
+        let slot = Slot { connections, connection: None, group: None, slow: HashSet::new() };
         Self { queue: Queue::new(slot), waiting, holder: Arc::default() }
     }
 
@@ -114,7 +117,7 @@ impl Begin {
         let come = tokio::time::timeout_at(until.into(), queue.place()).await;
         let Ok(mut head) = come else { return Ok(None) };
         drop(standing);
-        if let Err(error) = head.begin(task).await {
+        if let Err(error) = head.begin(task, place).await {
             head.settled();
             return Err(error);
         }
@@ -132,8 +135,8 @@ pub(crate) fn gone(doing: &str, source: tokio::task::JoinError) -> Error {
 
 impl Slot {
     /// Joins the open group, or begins one.
-    async fn begin(&mut self, task: Option<Id>) -> Result {
-        if self.is_open_to(task) {
+    async fn begin(&mut self, task: Option<Id>, place: &'static Location<'static>) -> Result {
+        if self.is_open_to(task) && !self.slow.contains(place) {
             return self.join().await;
         }
         if self.group.is_some() {
@@ -169,6 +172,17 @@ impl Slot {
 }
 
 impl Slot {
+    fn has_held(&mut self, Holder { since, place }: Holder) {
+        let held = since.elapsed();
+        if held <= LONG {
+            self.slow.remove(place);
+            return;
+        }
+        self.slow.insert(place);
+        let ms = held.as_millis();
+        tracing::warn!("the transaction begun at {place} held the write lock for {ms} ms");
+    }
+
     /// Lets SQLite roll back what is open, at once and without a runtime.
     pub(crate) fn close(&mut self) {
         (self.connection, self.group) = (None, None);
@@ -199,13 +213,10 @@ impl Held {
 
     /// The statements are at their end; what follows is ours.
     fn leave(&mut self) -> Option<Place> {
-        let place = self.place.take()?;
+        let mut place = self.place.take()?;
         let held = self.holder.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Holder { since, place }) = held
-            && since.elapsed() > LONG
-        {
-            let ms = since.elapsed().as_millis();
-            tracing::warn!("the transaction begun at {place} held the write lock for {ms} ms");
+        if let Some(held) = held {
+            place.has_held(held);
         }
         Some(place)
     }

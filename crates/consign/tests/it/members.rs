@@ -91,6 +91,26 @@ async fn who_waits_for_a_strangers_transaction_is_told_that_the_outcome_is_unkno
     assert_eq!(d.number("select count(*) from consign_log").await, 1, "it was kept in the end");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_known_to_be_long_keeps_no_commit_waiting() {
+    let d = Database::new().await;
+    let consign = d.consign.clone();
+    let begin = || consign.begin();
+    let long = begin().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    long.rollback().await.unwrap();
+    let first = d.consign.begin().await.unwrap();
+    let consign = d.consign.clone();
+    let quick = tokio::spawn(async move { consign.begin().await?.commit().await });
+    looks().await;
+    let again = tokio::spawn(begin());
+    looks().await;
+    first.rollback().await.unwrap();
+    let held = again.await.unwrap().unwrap();
+    timeout(LONG, quick).await.expect("it waits for the long one").unwrap().unwrap();
+    held.rollback().await.unwrap();
+}
+
 const CHILDREN: &str = "create table parent (id integer primary key);
     create table child (parent integer references parent (id) deferrable initially deferred)";
 
