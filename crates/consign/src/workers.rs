@@ -47,7 +47,7 @@ impl Workers<Subscribed> {
     ///
     /// # Errors
     /// What cannot work is refused, with a sentence that says what to change: `sum-table`,
-    /// `other-topic`, `bad-name`.
+    /// `other-topic`, `bad-name`, `subscribed-twice`.
     pub async fn start(self) -> Result<Running> {
         let log = self.consign.log().clone();
         consign_worker::start(SqlLedger::new(log.clone()), log, self.subscriptions).await
