@@ -88,7 +88,8 @@ impl Serving {
     async fn serve_all(mut self, place: &'static Location<'static>) {
         loop {
             let mut calls = self.log.callers().next();
-            let Some(since) = calls.iter().map(|call| call.since).min() else {
+            // The last to come has its whole wait: who came earlier stood behind others' commit.
+            let Some(since) = calls.iter().map(|call| call.since).max() else {
                 self.is_done = true;
                 return;
             };

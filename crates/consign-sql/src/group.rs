@@ -2,7 +2,7 @@
 
 use crate::line::Slot;
 use crate::place::{Place, Queue};
-use consign_core::{Error, Result};
+use consign_core::{BoxError, Error, Result};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::Id;
@@ -101,7 +101,7 @@ async fn ended(end: &mut watch::Receiver<End>) -> Result {
     match end.wait_for(Option::is_some).await.as_deref() {
         Ok(Some(Ok(()))) => Ok(()),
         Ok(Some(Err(error))) => Err(error.again()),
-        Ok(None) | Err(_) => Err(stopped()),
+        Ok(None) | Err(_) => Err(cut_short("nobody is left who could commit")),
     }
 }
 
@@ -110,16 +110,23 @@ async fn commit_later(queue: &Queue, mut end: watch::Receiver<End>) -> Result {
     tokio::time::sleep(STANDS_AGAIN).await;
     let mut place = queue.place().await;
     if place.group.as_ref().is_some_and(|group| group.end.subscribe().same_channel(&end)) {
-        let committed = place.commit_group().await;
-        place.settled();
-        return committed;
+        // On a task of its own: who waits may give up, and the commit goes on.
+        let commit = tokio::spawn(async move {
+            let committed = place.commit_group().await;
+            place.settled();
+            committed
+        });
+        return commit.await.map_err(cut_short)?;
     }
     place.settled();
     ended(&mut end).await
 }
 
-fn stopped() -> Error {
-    Error::new("stopped", "cannot commit: the runtime stops")
+/// The task that was to commit has gone with its runtime.
+pub(crate) fn cut_short(source: impl Into<BoxError>) -> Error {
+    let message = "it is unknown whether this commit is kept: the runtime that was to do it has \
+                   stopped; look before you do it again";
+    Error::new(Error::UNKNOWN, message).caused_by(source)
 }
 
 fn unknown() -> Error {

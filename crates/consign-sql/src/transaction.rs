@@ -1,6 +1,7 @@
 //! A transaction of the application that messages are published in.
 
 use crate::error;
+use crate::group::cut_short;
 use crate::handle::Log;
 use crate::line::{Held, gone};
 use crate::publish::{self, Durability, Outcome, Refused};
@@ -62,7 +63,9 @@ impl Transaction {
     ///
     /// # Errors
     /// Nothing was kept: `database-full`, `transaction-left`, `transaction-nested`, or what SQLite
-    /// refuses at a COMMIT.
+    /// refuses at a COMMIT; `group-failed` where another request that shared the commit did that,
+    /// so that the same may be done again. Only `commit-unknown` says that it may have been kept:
+    /// the runtime has stopped, or another request has held the shared transaction for 5 s.
     ///
     /// # Cancel safety
     /// It runs on a task of its own: a caller that goes away neither stops the commit nor loses the
@@ -76,7 +79,7 @@ impl Transaction {
             let written = std::mem::take(&mut self.written);
             Ok(Receipt::new(written.into_iter().map(|(_, published)| published).collect()))
         });
-        commit.await.map_err(|source| gone("commit", source))?
+        commit.await.map_err(cut_short)?
     }
 
     /// A savepoint of the application that is rolled back takes messages, and topics that came
