@@ -141,6 +141,10 @@ impl From<consign::Error> for Problem {
             tracing::warn!(%error, "a request was turned away");
             return Self::busy("too many changes at once: try again");
         }
+        if error.is_unknown() {
+            tracing::warn!(%error, "a request's outcome is unknown");
+            return Self::busy("it is not known whether this was stored: look before you try again");
+        }
         Self::internal(&error)
     }
 }

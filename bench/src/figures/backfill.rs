@@ -20,7 +20,7 @@ const OLD_ROWS: i64 = 100_000;
 const RATE: f64 = 200.0;
 const BODY: usize = 1_024;
 const PIECE: i64 = 8;
-const DONE_WITHIN: Duration = Duration::from_secs(300);
+const DONE_WITHIN: Duration = Duration::from_mins(5);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 pub(crate) fn measure(bench: &Bench, record: &mut Record) -> Result {
