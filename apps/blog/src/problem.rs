@@ -143,7 +143,9 @@ impl From<consign::Error> for Problem {
         }
         if error.is_unknown() {
             tracing::warn!(%error, "a request's outcome is unknown");
-            return Self::busy("it is not known whether this was stored: look before you try again");
+            return Self::busy(
+                "it is not known whether this was stored: look before you try again",
+            );
         }
         Self::internal(&error)
     }
