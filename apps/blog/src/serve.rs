@@ -24,9 +24,10 @@ use crate::problem::Problem;
 use crate::state::App;
 use crate::{BoxError, api, body, csrf, headers, ready, web};
 
-const CONNECTIONS_MAX: usize = 1_024;
+/// Below the 1,024 files that a process may usually open: workers have to be started, too.
+const CONNECTIONS_MAX: usize = 800;
 /// For the head of a request, and between two requests of one connection.
-const HEAD_ARRIVES_WITHIN: Duration = Duration::from_mins(1);
+const HEAD_ARRIVES_WITHIN: Duration = Duration::from_secs(20);
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 const FINISHED_WITHIN: Duration = Duration::from_secs(4);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -83,8 +84,12 @@ fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// An answer has to begin in time; an event stream may then go on.
+/// What is read has to begin in time; an event stream may then go on. What is written has bounds of
+/// its own at each wait, and is never cut off: it may be stored by then.
 async fn within_time(request: Request, next: Next) -> Result<Response, Problem> {
+    if !request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
     tokio::time::timeout(ANSWERED_WITHIN, next.run(request))
         .await
         .map_err(|_| Problem::busy("the answer took too long: try again"))

@@ -16,7 +16,8 @@ const RESTART_MIN: Duration = Duration::from_millis(100);
 const RESTART_MAX: Duration = Duration::from_secs(2);
 /// Who lived so long did not die of its start.
 const SOUND_AFTER: Duration = Duration::from_secs(5);
-const SILENCE_MAX: Duration = Duration::from_secs(3);
+const SILENCE_MAX: Duration = Duration::from_millis(2_900);
+const SURELY_SILENT: Duration = Duration::from_millis(100);
 const DRAINED_WITHIN: Duration = Duration::from_millis(4_500);
 
 /// The running children.
@@ -87,7 +88,7 @@ impl Post {
             }),
             () = silence(stdout) => {
                 kill(&mut child).await;
-                let seconds = SILENCE_MAX.as_secs();
+                let seconds = (SILENCE_MAX + SURELY_SILENT).as_secs();
                 Some(format!("(process {id}) showed no sign of life for {seconds} s and was killed"))
             }
             () = self.drain.asked() => {
@@ -125,7 +126,15 @@ impl Post {
 /// Resolves once nothing was heard for too long.
 async fn silence(mut stdout: ChildStdout) {
     let mut signs = [0; 64];
-    while let Ok(heard) = timeout(SILENCE_MAX, stdout.read(&mut signs)).await {
+    loop {
+        let heard = match timeout(SILENCE_MAX, stdout.read(&mut signs)).await {
+            Ok(heard) => heard,
+            // If this process was stopped itself, the time is up although signs have come.
+            Err(_) => match timeout(SURELY_SILENT, stdout.read(&mut signs)).await {
+                Ok(heard) => heard,
+                Err(_) => return,
+            },
+        };
         if !matches!(heard, Ok(1..)) {
             // It closed its output, so it ends or has ended; if it does neither, silence it is.
             sleep(SILENCE_MAX).await;

@@ -25,7 +25,7 @@ pub(crate) async fn run(
         supervised::begin(&stop);
     }
     let running = tokio::select! {
-        running = start(name, data) => running?,
+        running = start_when_free(name, data) => running?,
         () = stop.asked() => return Ok(()),
     };
     tracing::info!("worker {} started", name.as_str());
@@ -37,6 +37,18 @@ pub(crate) async fn run(
         Ok(())
     })?;
     Ok(())
+}
+
+/// Somebody may hold the write lock for long; the work is there afterwards, too.
+async fn start_when_free(name: WorkerName, data: &Path) -> Result<consign::Running, BoxError> {
+    loop {
+        match start(name, data).await {
+            Err(error) if error.downcast_ref().is_some_and(consign::Error::is_busy) => {
+                tracing::warn!(%error, "worker {} starts later", name.as_str());
+            }
+            other => return other,
+        }
+    }
 }
 
 async fn start(name: WorkerName, data: &Path) -> Result<consign::Running, BoxError> {

@@ -13,6 +13,9 @@ const AGE_MAX: Duration = Duration::from_micros(2_500);
 const STANDS_AGAIN: Duration = Duration::from_millis(50);
 /// Who has waited for so long is told that the outcome is unknown.
 pub(crate) const GROUP_WAIT_MAX: Duration = Duration::from_secs(5);
+/// It waits in parts, so that a process that was stopped meanwhile still waits for what then comes.
+const GROUP_WAITS: u32 = 5;
+const GROUP_WAIT: Duration = Duration::from_secs(GROUP_WAIT_MAX.as_secs() / GROUP_WAITS as u64);
 
 type End = Option<Result>;
 
@@ -85,7 +88,13 @@ impl Wait {
                 end = commit_later(&queue, end) => end,
             }
         };
-        tokio::time::timeout(GROUP_WAIT_MAX, waited).await.unwrap_or_else(|_| Err(unknown()))
+        tokio::pin!(waited);
+        for _ in 0..GROUP_WAITS {
+            if let Ok(end) = tokio::time::timeout(GROUP_WAIT, &mut waited).await {
+                return end;
+            }
+        }
+        Err(unknown())
     }
 }
 
