@@ -11,6 +11,7 @@ mod cookie;
 mod counter;
 mod csrf;
 mod db;
+mod excerpt;
 mod failures;
 mod headers;
 mod login;

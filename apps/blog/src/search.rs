@@ -1,13 +1,13 @@
 //! Search: an index kept by a projection, and the question that readers ask it.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 
 use consign::sqlite::Tx;
 use consign::{Backfill, Batch, HandlerResult, Projection, Resume, Upkeep};
 use serde::Serialize;
 use sqlx::SqliteConnection;
 
+use crate::excerpt::{LOOKED_AT_MAX, excerpt, folded_words};
 use crate::messages::ArticleChange;
 use crate::problem::Problem;
 use crate::state::App;
@@ -21,10 +21,6 @@ const MERGED_PAGES: i64 = 16;
 
 const QUESTION_LENGTH_MAX: usize = 1_000;
 const FOUND_MAX: u32 = 50;
-
-// Around a hit, until the text between is escaped; neither can be typed.
-const MARK_BEGINS: char = '\u{2}';
-const MARK_ENDS: char = '\u{3}';
 
 /// Keeps the index. It reads each article as it is now, so the order of what changed does not matter.
 pub(crate) struct Search;
@@ -127,7 +123,6 @@ pub(crate) async fn find_each(
     patterns: &[String],
     limit: u32,
 ) -> Result<Vec<Vec<Found>>, Problem> {
-    // The snippet is asked for outside, or it would be made for every hit before the best are taken.
     let rows: Vec<String> = sqlx::query_scalar(
         "select (
              with best as materialized (
@@ -136,27 +131,28 @@ pub(crate) async fn find_each(
                  where article_search match pattern.value
                  order by article_search.rank, articles.id desc limit ?2)
              select json_group_array(json_array(best.id, best.title, name,
-                 (select snippet(article_search, 1, char(2), char(3), '…', 28) from article_search
-                  where article_search match pattern.value and rowid = best.id))
+                 (select substr(body, 1, ?3) from articles where articles.id = best.id))
                  order by place, best.id desc)
              from best join authors on authors.id = best.author_id)
          from json_each(?1) as pattern order by pattern.key",
     )
     .bind(serde_json::to_string(patterns).expect("strings are JSON"))
     .bind(limit.min(FOUND_MAX))
+    .bind(LOOKED_AT_MAX)
     .fetch_all(&app.db)
     .await?;
-    rows.iter().map(|row| read_found(row)).collect()
+    rows.iter().zip(patterns).map(|(row, pattern)| read_found(row, pattern)).collect()
 }
 
-fn read_found(row: &str) -> Result<Vec<Found>, Problem> {
+fn read_found(row: &str, pattern: &str) -> Result<Vec<Found>, Problem> {
     let found: Vec<(i64, String, String, String)> =
         serde_json::from_str(row).map_err(|error| Problem::internal(&error))?;
-    let found = found.into_iter().map(|(id, title, author, snippet)| Found {
+    let wanted = folded_words(pattern);
+    let found = found.into_iter().map(|(id, title, author, body)| Found {
         id,
         title,
         author,
-        snippet: marked(&snippet),
+        snippet: excerpt(&body, &wanted),
     });
     Ok(found.collect())
 }
@@ -179,33 +175,6 @@ fn is_part_of_word(character: char) -> bool {
     character.is_alphanumeric() || !between
 }
 
-/// Escapes first, then marks: what an author wrote never becomes an element.
-fn marked(snippet: &str) -> String {
-    let mut html = String::with_capacity(snippet.len() + 64);
-    let mut open = false;
-    for character in snippet.chars() {
-        match character {
-            MARK_BEGINS if !open => {
-                html.push_str("<mark>");
-                open = true;
-            }
-            MARK_ENDS if open => {
-                html.push_str("</mark>");
-                open = false;
-            }
-            MARK_BEGINS | MARK_ENDS => {}
-            '<' | '>' | '&' | '"' | '\'' => {
-                let _ = write!(html, "&#{};", u32::from(character));
-            }
-            _ => html.push(character),
-        }
-    }
-    if open {
-        html.push_str("</mark>");
-    }
-    html
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,13 +191,5 @@ mod tests {
         check("don\"t", Some("\"don\" \"t\""));
         check("one one\u{a0}one", Some("\"one\""));
         check("Übung\u{0}naïve—«x»", Some("\"naïve\" \"x\" \"Übung\""));
-    }
-
-    #[test]
-    fn an_excerpt_is_escaped_before_it_is_marked() {
-        let check = |snippet, expected| assert_eq!(marked(snippet), expected);
-        check("a \u{2}b\u{3} c", "a <mark>b</mark> c");
-        check("<b>\u{2}x\u{3}&", "&#60;b&#62;<mark>x</mark>&#38;");
-        check("\u{3}\u{2}\u{2}x", "<mark>x</mark>");
     }
 }
