@@ -45,10 +45,10 @@ pub(crate) fn excerpt(text: &str, wanted: &BTreeSet<String>) -> String {
     html
 }
 
-/// Case and accents do not matter.
-fn folded(word: &str) -> String {
-    let marks_dropped = word.nfd().filter(|character| !is_combining_mark(*character));
-    marks_dropped.flat_map(char::to_lowercase).collect()
+/// A text as it is compared, in any script: case and accents do not matter.
+pub(crate) fn folded(text: &str) -> String {
+    let marks_dropped = text.nfd().filter(|character| !is_combining_mark(*character));
+    marks_dropped.flat_map(char::to_lowercase).collect::<String>().replace('ß', "ss")
 }
 
 /// Where each word begins and ends.
@@ -90,6 +90,8 @@ mod tests {
         check("a b c", "b", "a <mark>b</mark> c");
         check("<b>x</b>&", "x", "&#60;b&#62;<mark>x</mark>&#60;/b&#62;&#38;");
         check("Le Café", "cafe", "Le <mark>Café</mark>");
+        check("Straße STRASSE", "strasse", "<mark>Straße</mark> <mark>STRASSE</mark>");
+        check("Αθήνα ёлка", "ΑΘΗΝΑ елка", "<mark>Αθήνα</mark> <mark>ёлка</mark>");
         check("", "x", "");
         check("\u{301}", "x", "\u{301}");
     }

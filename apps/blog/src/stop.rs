@@ -2,9 +2,13 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+
+/// Signals that come so soon after one another are one wish.
+const ONE_WISH: Duration = Duration::from_secs(1);
 
 /// A wish to stop that many tasks wait for; clones share it.
 #[derive(Clone)]
@@ -15,7 +19,7 @@ impl Stop {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Is asked by SIGTERM or SIGINT; a second one ends the process at once.
+    /// Is asked by SIGTERM or SIGINT; who presses ctrl-c once more, a moment later, is tired of waiting.
     pub(crate) fn on_signals() -> io::Result<Self> {
         let stop = Self::new();
         let (mut terminate, mut interrupt) =
@@ -24,8 +28,11 @@ impl Stop {
         tokio::spawn(async move {
             either(&mut terminate, &mut interrupt).await;
             asked.ask();
-            either(&mut terminate, &mut interrupt).await;
-            std::process::exit(1);
+            tokio::time::sleep(ONE_WISH).await;
+            if let Ok(mut again) = signal(SignalKind::interrupt()) {
+                again.recv().await;
+                std::process::exit(1);
+            }
         });
         Ok(stop)
     }

@@ -2,8 +2,9 @@
 
 use crate::site::Place;
 
-const DISK_BYTES: usize = 8 * 1024 * 1024;
-const BALLAST_BYTES: usize = 3 * 1024 * 1024;
+const DISK_BYTES: usize = 20 * 1024 * 1024;
+/// More than what is stored by then: the index of it all has to fit in once there is room.
+const BALLAST_BYTES: usize = 14 * 1024 * 1024;
 
 #[tokio::test]
 async fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
