@@ -15,6 +15,16 @@ pub enum Verdict {
     Retry(BoxError),
 }
 
+impl Verdict {
+    /// What it says went wrong.
+    #[doc(hidden)]
+    pub fn into_error(self) -> BoxError {
+        match self {
+            Self::Retry(error) => error,
+        }
+    }
+}
+
 impl<E: Into<BoxError>> From<E> for Verdict {
     fn from(error: E) -> Self {
         Self::Retry(error.into())

@@ -111,10 +111,6 @@ async fn end<L: Ledger>(
 }
 
 fn failed(verdict: Verdict) -> Error {
-    match verdict {
-        Verdict::Retry(source) => {
-            Error::new("backfill", format!("the backfill failed: {source}")).caused_by(source)
-        }
-        other => Error::new("backfill", format!("the backfill failed: {other:?}")),
-    }
+    let source = verdict.into_error();
+    Error::new("backfill", format!("the backfill failed: {source}")).caused_by(source)
 }

@@ -4,7 +4,7 @@ use crate::stop::Stop;
 use crate::subscription::kept;
 use consign_core::{
     Advance, Advanced, Batch, BoxError, Error, Event, HandlerResult, Ledger, Lent, Partition,
-    Projection, SubscriptionId, Tx, Verdict,
+    Projection, SubscriptionId, Tx,
 };
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -71,13 +71,9 @@ where
     let batch = Batch::new(events);
     match subject.lend::<L, _, _>(tx, |tx| subject.projection.apply(batch, tx)).await {
         Ok((tx, Ok(()))) => committed(ledger.commit(tx).await),
-        Ok((tx, Err(Verdict::Retry(error)))) => {
+        Ok((tx, Err(verdict))) => {
             ledger.rollback(tx).await;
-            Outcome::Failed(error)
-        }
-        Ok((tx, Err(other))) => {
-            ledger.rollback(tx).await;
-            Outcome::Failed(format!("{other:?}").into())
+            Outcome::Failed(verdict.into_error())
         }
         Err(error) => error.into(),
     }

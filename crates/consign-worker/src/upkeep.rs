@@ -60,10 +60,6 @@ where
 }
 
 fn failed(verdict: Verdict) -> Error {
-    match verdict {
-        Verdict::Retry(source) => {
-            Error::new("upkeep", format!("the upkeep failed: {source}")).caused_by(source)
-        }
-        other => Error::new("upkeep", format!("the upkeep failed: {other:?}")),
-    }
+    let source = verdict.into_error();
+    Error::new("upkeep", format!("the upkeep failed: {source}")).caused_by(source)
 }
