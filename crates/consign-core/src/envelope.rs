@@ -29,6 +29,8 @@ pub struct Envelope {
 pub struct Delivery {
     /// Names the message; the idempotency key for systems outside the database.
     pub id: MessageId,
+    /// Which try of this message by this subscription this is; the first is 1.
+    pub attempt: u32,
     /// What it keeps its order by.
     pub key: Option<Key>,
     /// How long ago it was published when it was read.

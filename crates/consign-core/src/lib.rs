@@ -11,6 +11,7 @@ mod derived;
 mod driver;
 mod envelope;
 mod error;
+mod fingerprint;
 mod ledger;
 mod limits;
 mod message;
@@ -20,6 +21,8 @@ mod partitioner;
 mod projection;
 mod publish;
 mod receipt;
+mod retry;
+mod settle;
 mod topic;
 mod tx;
 
@@ -28,6 +31,7 @@ pub use clock::{Clock, SystemClock};
 pub use driver::{Driver, Page, PageRequest, Reader};
 pub use envelope::{Delivery, Envelope};
 pub use error::{BoxError, Error, Result};
+pub use fingerprint::fingerprint;
 pub use ledger::{
     Advance, Advanced, Ledger, Member, Members, NewSubscription, Owned, Progress, SubscriptionId,
     WorkerId,
@@ -40,6 +44,10 @@ pub use partitioner::{RoundRobin, partition_of};
 pub use projection::{Backfill, Batch, Event, Load, Projection, Resume, Upkeep};
 pub use publish::{BoxFuture, Draft, Outbox, Publish};
 pub use receipt::{Published, Receipt};
+pub use retry::{Order, Retry};
+pub use settle::{
+    Due, Fate, Fault, Purpose, QueueLedger, Reason, Settle, Settled, Unfinished, Waiting,
+};
 pub use topic::{Key, SubscriptionName, Topic};
 pub use tx::{Kept, Lent, Tx};
 

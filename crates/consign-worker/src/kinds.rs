@@ -60,5 +60,5 @@ fn decode<M: Message>(Envelope { kind, version, payload, .. }: &Envelope) -> Res
 
 fn delivery(envelope: Envelope, now: SystemTime) -> Delivery {
     let age = now.duration_since(envelope.published_at).unwrap_or_default();
-    Delivery { id: envelope.id, key: envelope.key, age, headers: envelope.headers }
+    Delivery { id: envelope.id, attempt: 1, key: envelope.key, age, headers: envelope.headers }
 }
