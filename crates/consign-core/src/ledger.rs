@@ -177,6 +177,10 @@ pub struct Members {
     pub partitions: Vec<Member>,
     /// The kinds on the subscription's row.
     pub kinds: Vec<String>,
+    /// Somebody paused the subscription.
+    pub is_paused: bool,
+    /// Something is asked for from outside, in whichever partition.
+    pub is_asked: bool,
 }
 
 /// A partition and its owner.

@@ -38,6 +38,10 @@ pub trait QueueLedger: Ledger {
         owned: &[(Partition, Epoch)],
     ) -> impl Future<Output = Result<Vec<Partition>>> + Send;
 
+    /// Asks whether a statement that may write has run in this transaction since this was last
+    /// asked: what wrote nothing can fail without harm to the others of its group.
+    fn has_written(&self, tx: &mut Self::Transaction) -> bool;
+
     /// Settles messages; only [`Settled::All`] may be committed. Last in a transaction of handlers.
     fn settle(
         &self,
@@ -131,6 +135,8 @@ pub enum Fate {
         error: String,
         /// Later messages of its key wait behind it.
         parks: bool,
+        /// It may have killed the process that ran it.
+        is_suspect: bool,
     },
     /// It waits behind an earlier message of its key.
     Parked,

@@ -83,7 +83,7 @@ pub(crate) fn members(
     })?;
     let partitions = partitions.collect::<rusqlite::Result<Vec<_>>>()?;
     let kinds = crate::subscription::kinds(db, of)?;
-    Ok(Members { workers, partitions, kinds })
+    Ok(Members { workers, partitions, kinds, ..Members::default() })
 }
 
 fn worker(id: &[u8]) -> rusqlite::Result<WorkerId> {
