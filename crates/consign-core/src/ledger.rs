@@ -115,8 +115,30 @@ pub struct NewSubscription {
     pub name: SubscriptionName,
     /// The topic it reads.
     pub topic: Topic,
+    /// How it reads it.
+    pub reads: Reads,
     /// The kinds that this build understands.
     pub kinds: Vec<Kind>,
+}
+
+/// How a subscription reads its topic; what its row means depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// In order, a cursor that moves over all of it.
+    Stream,
+    /// Each message on its own, done marks above the cursor.
+    Queue,
+}
+
+impl Reads {
+    /// The word that is stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stream => "stream",
+            Self::Queue => "queue",
+        }
+    }
 }
 
 /// A subscription's row.

@@ -33,15 +33,15 @@ pub use envelope::{Delivery, Envelope};
 pub use error::{BoxError, Error, Result};
 pub use fingerprint::fingerprint;
 pub use ledger::{
-    Advance, Advanced, Ledger, Member, Members, NewSubscription, Owned, Progress, SubscriptionId,
-    WorkerId,
+    Advance, Advanced, Ledger, Member, Members, NewSubscription, Owned, Progress, Reads,
+    SubscriptionId, WorkerId,
 };
 pub use limits::*;
 pub use message::{Kind, Message};
 pub use offset::{Epoch, MessageId, Offset, Partition};
 pub use outcome::{HandlerResult, Verdict};
 pub use partitioner::{RoundRobin, partition_of};
-pub use projection::{Backfill, Batch, Event, Load, Projection, Resume, Upkeep};
+pub use projection::{AnyOrder, Backfill, Batch, Event, Load, Projection, Resume, Upkeep};
 pub use publish::{BoxFuture, Draft, Outbox, Publish};
 pub use receipt::{Published, Receipt};
 pub use retry::{Order, Retry};

@@ -19,7 +19,8 @@ pub struct Kind {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a message",
     label = "not a message",
-    note = "add `#[derive(Message)]` and `#[message(kind = \"...\")]` to `{Self}`"
+    note = "add `#[derive(Message)]` and `#[message(kind = \"...\")]` to `{Self}`",
+    note = "in a handler the message comes first: `async fn(message, extractors...) -> HandlerResult`"
 )]
 pub trait Message: Sized + Send + Sync + 'static {
     /// The topic it is published to.

@@ -79,6 +79,15 @@ pub trait Projection<Tx: Outbox>: Send + Sync + 'static {
     }
 }
 
+/// Says of a projection that the order of its messages does not matter, so that it may be
+/// subscribed as a queue, too.
+///
+/// Write `impl AnyOrder for Search {}` where `apply` ends with the same read model in whatever order
+/// it is called: it adds up, as a `Sum`, or reads the current row. What only a later message may
+/// overwrite needs a stream. A queue still applies each message once, and those of one key in order
+/// as long as none of them fails.
+pub trait AnyOrder {}
+
 /// The second half of [`Projection::load`].
 pub struct Load<Tx>(Box<dyn FnOnce(Tx) -> BoxFuture<'static, HandlerResult> + Send>);
 

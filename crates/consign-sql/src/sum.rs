@@ -1,7 +1,7 @@
 //! The commonest projection, without SQL: adds numbers up per key.
 
 use crate::sqlite::thread::{in_one_hop, in_one_long_hop};
-use consign_core::{Batch, Error, HandlerResult, Load, Message, Projection, Result, Tx};
+use consign_core::{AnyOrder, Batch, Error, HandlerResult, Load, Message, Projection, Result, Tx};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ToSql};
 use sqlx::SqliteConnection;
@@ -99,6 +99,9 @@ impl<E, F> Sum<E, F> {
         Self { backfill: Some(select), ..self }
     }
 }
+
+/// Numbers add up in any order.
+impl<E, F> AnyOrder for Sum<E, F> {}
 
 impl<E, F> fmt::Debug for Sum<E, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

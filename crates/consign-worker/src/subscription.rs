@@ -4,7 +4,7 @@ use crate::effect::Subject;
 use crate::engine::Engine;
 use crate::stop::Stop;
 use consign_core::{
-    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Projection, Result,
+    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Projection, Reads, Result,
     SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
 };
 use std::fmt;
@@ -132,6 +132,7 @@ where
         Ok(NewSubscription {
             name: SubscriptionName::new(&self.name)?,
             topic: Topic::new(P::Event::TOPIC)?,
+            reads: Reads::Stream,
             kinds: P::Event::KINDS.to_vec(),
         })
     }
