@@ -49,7 +49,11 @@ impl SqlLedger {
         Self { log, topics, me, others, reads: AsyncMutex::default() }
     }
 
-    fn topic(&self, of: SubscriptionId) -> TopicRow {
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub(crate) fn topic(&self, of: SubscriptionId) -> TopicRow {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         *topics.get(&of).expect("`subscribe` answered this id")
     }
@@ -61,12 +65,13 @@ impl SqlLedger {
         })
     }
 
-    fn now(&self) -> i64 {
+    /// The time now, as it is stored.
+    pub(crate) fn now_stored(&self) -> i64 {
         micros(self.log.clock().now())
     }
 
     /// A short transaction of our own statements, in a turn of its own.
-    async fn write<T: Send>(
+    pub(crate) async fn write<T: Send>(
         &self,
         doing: &str,
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
@@ -81,7 +86,7 @@ impl SqlLedger {
         }
     }
 
-    async fn read<T: Send>(
+    pub(crate) async fn read<T: Send>(
         &self,
         doing: &str,
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
@@ -143,7 +148,7 @@ impl Ledger for SqlLedger {
     async fn join(&self, subscriptions: &[SubscriptionId]) -> Result<WorkerId> {
         let id = WorkerId(Uuid::now_v7());
         let alive = Alive::new(self.log.path(), id)?;
-        let now = self.now();
+        let now = self.now_stored();
         let path = self.log.path();
         let silent = self.read("look for dead workers", |db| owner::silent(db, now)).await?;
         // Where all had died, nobody was left to clear away what they left.
@@ -162,7 +167,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn heartbeat(&self) -> Result<bool> {
-        let (me, now) = (self.me()?, self.now());
+        let (me, now) = (self.me()?, self.now_stored());
         self.write("renew the lease", |db| owner::heartbeat(db, me, now)).await
     }
 
@@ -182,7 +187,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn members(&self, of: SubscriptionId) -> Result<Members> {
-        let (topic, now, me) = (self.topic(of), self.now(), self.me()?);
+        let (topic, now, me) = (self.topic(of), self.now_stored(), self.me()?);
         let look = |db: &Connection| owner::members(db, of, topic, now);
         let mut members = self.read("look at the workers", look).await?;
         self.bury_dead(of, &mut members, me).await?;
@@ -190,7 +195,7 @@ impl Ledger for SqlLedger {
     }
 
     async fn take(&self, of: SubscriptionId, partitions: &[Partition]) -> Result<Vec<Owned>> {
-        let (topic, me, now) = (self.topic(of), self.me()?, self.now());
+        let (topic, me, now) = (self.topic(of), self.me()?, self.now_stored());
         let take = |db: &Connection| owner::take(db, of, topic, partitions, me, now);
         self.write("take partitions", take).await
     }
@@ -216,7 +221,7 @@ impl Ledger for SqlLedger {
         kinds: &[String],
     ) -> Result<Advanced> {
         let Some(first) = moves.first() else { return Ok(Advanced::All) };
-        let (topic, now) = (self.topic(first.subscription), self.now());
+        let (topic, now) = (self.topic(first.subscription), self.now_stored());
         let messages = moves.iter().map(|advance| advance.messages).sum::<u64>();
         tx.takes(first.subscription, usize::try_from(messages).unwrap_or(usize::MAX));
         let advance = |db: &Connection| cursor::advance(db, topic, moves, kinds, now);
@@ -267,7 +272,7 @@ impl Ledger for SqlLedger {
         cursors: &[(Partition, Offset)],
         progress: &Progress,
     ) -> Result {
-        let (topic, now) = (self.topic(of), self.now());
+        let (topic, now) = (self.topic(of), self.now_stored());
         let place = |db: &Connection| subscription::place(db, of, topic, cursors, progress, now);
         in_one_hop(tx, "place the cursors", place).await
     }

@@ -5,7 +5,10 @@
 mod callers;
 mod connection;
 mod cursor;
+mod dead_letter;
+mod due;
 mod error;
+mod fault;
 mod group;
 mod handle;
 mod ledger;
@@ -15,13 +18,16 @@ mod migrate;
 mod owner;
 mod place;
 mod publish;
+mod queue_ledger;
 mod receive;
+mod settle;
 mod sqlite;
 mod status;
 mod subscription;
 mod sum;
 mod topics;
 mod transaction;
+mod waiting;
 mod watch;
 mod writer;
 

@@ -4,9 +4,13 @@ use consign_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbered from 1, never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_log.sql")];
-/// The oldest schema whose library may work beside this one.
-const MIN_READER: usize = 1;
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/sqlite/0001_log.sql"),
+    include_str!("../migrations/sqlite/0002_queue.sql"),
+];
+/// The oldest schema whose library may work beside this one: one that knows no queue would read it
+/// as a stream, over its done marks, and would bury a worker without a word of what it had in hand.
+const MIN_READER: usize = 2;
 
 /// What is there.
 pub(crate) struct Found {

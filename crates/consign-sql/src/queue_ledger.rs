@@ -1,0 +1,85 @@
+//! How messages of a queue end in the application's database, as core's `QueueLedger`.
+
+use crate::ledger::SqlLedger;
+use crate::sqlite::thread::in_one_hop;
+use crate::writer::WorkerTransaction;
+use crate::{cursor, due, fault, settle};
+use consign_core::{
+    BoxError, Due, Epoch, Fault, Partition, Purpose, QueueLedger, Result, Settle, Settled,
+    SubscriptionId, Unfinished,
+};
+use rusqlite::Connection;
+use std::time::SystemTime;
+
+impl QueueLedger for SqlLedger {
+    async fn unfinished(
+        &self,
+        of: SubscriptionId,
+        partitions: &[Partition],
+    ) -> Result<Vec<Unfinished>> {
+        let topic = self.topic(of);
+        let look = |db: &Connection| settle::unfinished(db, of, topic, partitions);
+        self.read("look at what is finished", look).await
+    }
+
+    async fn begin_for(&self, of: SubscriptionId, purpose: Purpose) -> Result<WorkerTransaction> {
+        let (_, _) = (of, purpose);
+        self.log().writers().begin().await
+    }
+
+    async fn fenced(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+        owned: &[(Partition, Epoch)],
+    ) -> Result<Vec<Partition>> {
+        let topic = self.topic(of);
+        let look = |db: &Connection| cursor::fenced(db, of, topic, owned);
+        in_one_hop(tx, "look who owns the partitions", look).await
+    }
+
+    async fn settle(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+        parts: &[Settle],
+        kinds: &[String],
+    ) -> Result<Settled> {
+        let (topic, now) = (self.topic(of), self.now_stored());
+        let settle = |db: &Connection| settle::settle(db, of, topic, parts, kinds, now);
+        let (settled, messages) = in_one_hop(tx, "settle messages", settle).await?;
+        tx.takes(of, messages);
+        Ok(settled)
+    }
+
+    async fn due(&self, of: SubscriptionId, partitions: &[Partition], max: usize) -> Result<Due> {
+        let (topic, now) = (self.topic(of), self.now_stored());
+        let look = |db: &Connection| due::due(db, of, topic, partitions, max, now);
+        self.read("look at what waits", look).await
+    }
+
+    async fn execute(
+        &self,
+        of: SubscriptionId,
+        owned: &[(Partition, Epoch)],
+    ) -> Result<Vec<Partition>> {
+        let (_, _) = (of, owned);
+        Ok(Vec::new())
+    }
+
+    fn fault(&self, error: &BoxError) -> Fault {
+        fault::fault(error)
+    }
+
+    fn has_written(&self, _: &mut WorkerTransaction) -> bool {
+        true
+    }
+
+    fn is_too_weak(&self, _: &WorkerTransaction) -> bool {
+        false
+    }
+
+    fn now(&self) -> SystemTime {
+        self.log().clock().now()
+    }
+}
