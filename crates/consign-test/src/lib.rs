@@ -1,5 +1,8 @@
 //! What the tests of several crates need.
 
+pub mod checker;
+pub mod history;
 mod random;
 
+pub use history::History;
 pub use random::Random;
