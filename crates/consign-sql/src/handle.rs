@@ -120,7 +120,12 @@ impl Log {
     /// # Errors
     /// What SQLite says.
     pub async fn subscriptions(&self) -> Result<Vec<SubscriptionStatus>> {
-        status::subscriptions(&mut self.0.connections.open(Role::Reads).await?).await
+        status::subscriptions(&mut self.open_reads().await?).await
+    }
+
+    /// A connection of its own to read on, for somebody who asks now and then.
+    pub(crate) async fn open_reads(&self) -> Result<SqliteConnection> {
+        self.0.connections.open(Role::Reads).await
     }
 
     /// Tells when something was committed, by whichever process.

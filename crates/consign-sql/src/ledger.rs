@@ -114,7 +114,12 @@ impl SqlLedger {
         if dead.is_empty() {
             return Ok(());
         }
-        self.write("take note of dead workers", |db| owner::bury(db, &dead)).await?;
+        let (since, now) = (self.witnessed_since().await?, self.now_stored());
+        let bury = |db: &Connection| {
+            owner::suspect(db, &dead, since, now)?;
+            owner::bury(db, &dead)
+        };
+        self.write("take note of dead workers", bury).await?;
         for worker in &dead {
             tracing::info!(worker = %worker.0, "a worker has died; its partitions are taken over");
             liveness::remove(path, *worker);
@@ -126,6 +131,16 @@ impl SqlLedger {
         }
         Ok(())
     }
+
+    /// When the first of those began that are alive: not only by their lease, which outlives them.
+    async fn witnessed_since(&self) -> Result<i64> {
+        let now = self.now_stored();
+        let leased = self.read("look who is alive", |db| owner::leased(db, now)).await?;
+        let ids = leased.iter().map(|(worker, _)| *worker).collect();
+        let dead = liveness::dead_of(self.log.path(), ids);
+        let living = leased.into_iter().filter(|(worker, _)| !dead.contains(worker));
+        Ok(living.map(|(_, started_at)| started_at).min().unwrap_or(i64::MAX))
+    }
 }
 
 impl Ledger for SqlLedger {
@@ -134,7 +149,8 @@ impl Ledger for SqlLedger {
 
     async fn subscribe(&self, new: &NewSubscription) -> Result<SubscriptionId> {
         let topic = self.log.topic(&new.topic).await?;
-        let find = |db: &Connection| subscription::find_or_create(db, new, topic);
+        let now = self.now_stored();
+        let find = |db: &Connection| subscription::find_or_create(db, new, topic, now);
         match self.write("subscribe", find).await? {
             Found::Ready(id) => {
                 let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +158,7 @@ impl Ledger for SqlLedger {
                 Ok(id)
             }
             Found::OtherTopic(found) => Err(other_topic(new, &found)),
+            Found::OtherReads(found) => Err(other_reads(new, &found)),
         }
     }
 
@@ -153,7 +170,9 @@ impl Ledger for SqlLedger {
         let silent = self.read("look for dead workers", |db| owner::silent(db, now)).await?;
         // Where all had died, nobody was left to clear away what they left.
         let dead = liveness::dead_of(path, silent);
+        let since = if dead.is_empty() { i64::MAX } else { self.witnessed_since().await? };
         let join = |db: &Connection| {
+            owner::suspect(db, &dead, since, now)?;
             owner::bury(db, &dead)?;
             owner::join(db, id, subscriptions, now)
         };
@@ -285,6 +304,15 @@ fn other_topic(new: &NewSubscription, found: &str) -> Error {
          its own"
     );
     Error::new("other-topic", message)
+}
+
+fn other_reads(new: &NewSubscription, found: &str) -> Error {
+    let (name, reads) = (&new.name, new.reads.as_str());
+    let message = format!(
+        "the subscription {name} reads its topic as a {found}, not as a {reads}: give the new one \
+         a name of its own"
+    );
+    Error::new("other-reads", message)
 }
 
 fn leaves_unwritten() -> Error {

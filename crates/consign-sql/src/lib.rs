@@ -3,9 +3,11 @@
 //! The only crate with SQL. Applications use the facade `consign`.
 
 mod callers;
+mod command;
 mod connection;
 mod cursor;
 mod dead_letter;
+mod dead_letters;
 mod due;
 mod error;
 mod fault;
@@ -20,6 +22,7 @@ mod place;
 mod publish;
 mod queue_ledger;
 mod receive;
+mod request;
 mod settle;
 mod sqlite;
 mod status;
@@ -31,9 +34,11 @@ mod waiting;
 mod watch;
 mod writer;
 
+pub use dead_letters::{DeadLetter, DeadLetters, ParkedKey};
 pub use handle::{Log, NewTopic};
 pub use ledger::SqlLedger;
 pub use receive::LogReader;
+pub use request::{Request, RequestStatus, Selection};
 pub use status::{SubscriptionStatus, subscriptions};
 pub use sum::{Sum, SumInto, Value};
 pub use transaction::Transaction;

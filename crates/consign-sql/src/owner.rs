@@ -1,8 +1,9 @@
 //! Worker rows, and which worker owns which partition, under which epoch.
 
+use crate::subscription;
 use crate::topics::TopicRow;
 use consign_core::{Epoch, Member, Members, Offset, Owned, Partition, SubscriptionId, WorkerId};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -11,7 +12,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// Rows of workers that died on a machine that is gone are removed after this.
 const FORGOTTEN: Duration = Duration::from_hours(24);
 
-fn micros(duration: Duration) -> i64 {
+pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -41,9 +42,24 @@ pub(crate) fn silent(db: &Connection, now: i64) -> rusqlite::Result<Vec<WorkerId
 
 /// Renews a lease that has not run out.
 pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<bool> {
-    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 AND alive_until > ?3";
+    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 AND alive_until > ?3
+                  RETURNING subscriptions";
     let until = now + micros(LEASE);
-    Ok(db.execute(update, params![worker.0.as_bytes(), until, now])? == 1)
+    let named = db.query_row(update, params![worker.0.as_bytes(), until, now], |row| {
+        let named = serde_json::from_str::<Vec<i64>>(row.get_ref(0)?.as_str()?);
+        Ok(named.unwrap_or_default().into_iter().map(SubscriptionId).collect::<Vec<_>>())
+    });
+    let Some(named) = named.optional()? else { return Ok(false) };
+    subscription::note_named(db, &named, now)?;
+    Ok(true)
+}
+
+/// Workers whose lease has not run out, and when each began.
+pub(crate) fn leased(db: &Connection, now: i64) -> rusqlite::Result<Vec<(WorkerId, i64)>> {
+    let select = "SELECT id, started_at FROM consign_worker WHERE alive_until > ?1";
+    let mut select = db.prepare(select)?;
+    let row = |row: &Row<'_>| Ok((worker(row.get_ref(0)?.as_blob()?)?, row.get(1)?));
+    select.query_map([now], row)?.collect()
 }
 
 /// Removes the rows of workers that left or died: what they own is free.
@@ -51,6 +67,32 @@ pub(crate) fn bury(db: &Connection, workers: &[WorkerId]) -> rusqlite::Result<()
     let mut delete = db.prepare("DELETE FROM consign_worker WHERE id = ?1")?;
     for worker in workers {
         delete.execute([worker.0.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Notes that what dead workers had in hand may have killed them.
+///
+/// Only where a worker that began by `witnessed_since` has gone on over a death: a power cut, or
+/// the end of a whole tree of processes, says nothing of a message.
+pub(crate) fn suspect(
+    db: &Connection,
+    dead: &[WorkerId],
+    witnessed_since: i64,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let cursors = "UPDATE consign_cursor SET suspect = 1 WHERE owner = ?1 AND EXISTS (
+        SELECT 1 FROM consign_worker WHERE id = ?1 AND alive_until - ?2 > ?3)
+        RETURNING subscription, partition";
+    let waiting = "UPDATE consign_retry SET suspect = 1
+        WHERE subscription = ?1 AND partition = ?2 AND due_at <= ?3";
+    let (mut cursors, mut waiting) = (db.prepare(cursors)?, db.prepare(waiting)?);
+    for worker in dead {
+        let given = params![worker.0.as_bytes(), micros(LEASE), witnessed_since];
+        let owned = cursors.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for (of, partition) in owned.collect::<rusqlite::Result<Vec<(i64, i64)>>>()? {
+            waiting.execute([of, partition, now])?;
+        }
     }
     Ok(())
 }
@@ -82,8 +124,9 @@ pub(crate) fn members(
         Ok(Member { partition: topic.partition(row.get(0)?), owner })
     })?;
     let partitions = partitions.collect::<rusqlite::Result<Vec<_>>>()?;
-    let kinds = crate::subscription::kinds(db, of)?;
-    Ok(Members { workers, partitions, kinds, ..Members::default() })
+    let kinds = subscription::kinds(db, of)?;
+    let (is_paused, is_asked) = subscription::is_paused_or_asked(db, of)?;
+    Ok(Members { workers, partitions, kinds, is_paused, is_asked })
 }
 
 fn worker(id: &[u8]) -> rusqlite::Result<WorkerId> {

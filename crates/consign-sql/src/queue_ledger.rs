@@ -3,7 +3,7 @@
 use crate::ledger::SqlLedger;
 use crate::sqlite::thread::in_one_hop;
 use crate::writer::WorkerTransaction;
-use crate::{cursor, due, fault, settle};
+use crate::{command, cursor, due, fault, settle};
 use consign_core::{
     BoxError, Due, Epoch, Fault, Partition, Purpose, QueueLedger, Result, Settle, Settled,
     SubscriptionId, Unfinished,
@@ -63,8 +63,14 @@ impl QueueLedger for SqlLedger {
         of: SubscriptionId,
         owned: &[(Partition, Epoch)],
     ) -> Result<Vec<Partition>> {
-        let (_, _) = (of, owned);
-        Ok(Vec::new())
+        let (topic, now) = (self.topic(of), self.now_stored());
+        let look = |db: &Connection| command::pieces(db, of, topic, owned, now);
+        let pieces = self.read("look what is asked for", look).await?;
+        if pieces.is_empty() {
+            return Ok(Vec::new());
+        }
+        let carry_out = |db: &Connection| command::carry_out(db, owned, pieces, now);
+        self.write("do what is asked for", carry_out).await
     }
 
     fn fault(&self, error: &BoxError) -> Fault {

@@ -1,15 +1,31 @@
 //! The rows of subscriptions: their topic, the kinds they ever named, how far they have come.
 
+use crate::owner::micros;
 use crate::topics::TopicRow;
 use consign_core::{NewSubscription, Offset, Partition, Progress, Resume, SubscriptionId};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// That a process names a subscription is written this often.
+const NAMED_EVERY: Duration = Duration::from_hours(1);
 
 /// What a start finds.
 pub(crate) enum Found {
     Ready(SubscriptionId),
     /// It reads another topic, of this name.
     OtherTopic(String),
+    /// It reads in another way, by this word.
+    OtherReads(String),
+}
+
+/// A subscription's row, as it was found.
+struct Row {
+    id: i64,
+    topic: i64,
+    kinds: String,
+    reads: String,
+    topic_name: String,
 }
 
 /// Finds or creates a subscription and adds the kinds it names, under the write lock.
@@ -17,22 +33,43 @@ pub(crate) fn find_or_create(
     db: &Connection,
     new: &NewSubscription,
     topic: TopicRow,
+    now: i64,
 ) -> rusqlite::Result<Found> {
     let named = new.kinds.iter().map(|kind| kind.name.to_owned()).collect::<BTreeSet<_>>();
-    let select = "SELECT s.id, s.topic, s.kinds, t.name FROM consign_subscription s
+    let Some(found) = find(db, new)? else { return create(db, new, topic, named, now) };
+    if found.topic != topic.id {
+        return Ok(Found::OtherTopic(found.topic_name));
+    }
+    if found.reads != new.reads.as_str() {
+        return Ok(Found::OtherReads(found.reads));
+    }
+    add_kinds(db, found.id, parse(&found.kinds), named)?;
+    note_named(db, &[SubscriptionId(found.id)], now)?;
+    Ok(Found::Ready(SubscriptionId(found.id)))
+}
+
+fn find(db: &Connection, new: &NewSubscription) -> rusqlite::Result<Option<Row>> {
+    let select = "SELECT s.id, s.topic, s.kinds, s.reads, t.name FROM consign_subscription s
                   JOIN consign_topic t ON t.id = s.topic WHERE s.name = ?1";
     let found = db.query_row(select, [new.name.as_str()], |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?, row.get(3)?))
+        let (id, topic, kinds) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(Row { id, topic, kinds, reads: row.get(3)?, topic_name: row.get(4)? })
     });
-    let Some((id, its_topic, kinds, topic_name)) = found.optional()? else {
-        return create(db, new, topic, named);
-    };
-    let its_topic: i64 = its_topic;
-    if its_topic != topic.id {
-        return Ok(Found::OtherTopic(topic_name));
+    found.optional()
+}
+
+/// Writes that these subscriptions are still named by a process.
+pub(crate) fn note_named(
+    db: &Connection,
+    subscriptions: &[SubscriptionId],
+    now: i64,
+) -> rusqlite::Result<()> {
+    let update = "UPDATE consign_subscription SET named_at = ?2 WHERE id = ?1 AND named_at <= ?3";
+    let mut update = db.prepare_cached(update)?;
+    for of in subscriptions {
+        update.execute([of.0, now, now - micros(NAMED_EVERY)])?;
     }
-    add_kinds(db, id, parse(&kinds), named)?;
-    Ok(Found::Ready(SubscriptionId(id)))
+    Ok(())
 }
 
 fn create(
@@ -40,11 +77,13 @@ fn create(
     new: &NewSubscription,
     topic: TopicRow,
     named: BTreeSet<String>,
+    now: i64,
 ) -> rusqlite::Result<Found> {
-    let insert = "INSERT INTO consign_subscription (name, topic, kinds, state)
-                  VALUES (?1, ?2, ?3, 'new')";
+    let insert = "INSERT INTO consign_subscription (name, topic, kinds, reads, state, named_at)
+                  VALUES (?1, ?2, ?3, ?4, 'new', ?5)";
     let kinds = text(named.into_iter().collect());
-    db.execute(insert, params![new.name.as_str(), topic.id, kinds])?;
+    let (name, reads) = (new.name.as_str(), new.reads.as_str());
+    db.execute(insert, params![name, topic.id, kinds, reads, now])?;
     Ok(Found::Ready(SubscriptionId(db.last_insert_rowid())))
 }
 
@@ -71,10 +110,21 @@ fn parse(kinds: &str) -> Vec<String> {
     serde_json::from_str(kinds).unwrap_or_default()
 }
 
+/// Asks whether somebody paused it, and whether something is asked of it from outside.
+pub(crate) fn is_paused_or_asked(
+    db: &Connection,
+    of: SubscriptionId,
+) -> rusqlite::Result<(bool, bool)> {
+    let select = "SELECT paused IS NOT NULL, EXISTS (SELECT 1 FROM consign_command
+                      WHERE subscription = ?1 AND done_at IS NULL)
+                  FROM consign_subscription WHERE id = ?1";
+    db.prepare_cached(select)?.query_row([of.0], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
 /// The kinds on a subscription's row.
 pub(crate) fn kinds(db: &Connection, of: SubscriptionId) -> rusqlite::Result<Vec<String>> {
     let select = "SELECT kinds FROM consign_subscription WHERE id = ?1";
-    db.query_row(select, [of.0], |row| Ok(parse(row.get_ref(0)?.as_str()?)))
+    db.prepare_cached(select)?.query_row([of.0], |row| Ok(parse(row.get_ref(0)?.as_str()?)))
 }
 
 /// How far it has come.
@@ -120,8 +170,8 @@ fn place_cursors(
     now: i64,
 ) -> rusqlite::Result<()> {
     let insert = "INSERT INTO consign_cursor
-                  (subscription, partition, next_offset, passed, updated_at)
-                  VALUES (?1, ?2, ?3, ?3, ?4)";
+                  (subscription, partition, next_offset, started_offset, passed, updated_at)
+                  VALUES (?1, ?2, ?3, ?3, ?3, ?4)";
     let mut insert = db.prepare(insert)?;
     for partition in (0..topic.partitions).map(Partition) {
         let placed = cursors.iter().find(|(of, _)| *of == partition);

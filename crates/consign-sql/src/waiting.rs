@@ -53,6 +53,15 @@ const UNPARK: &str = "DELETE FROM consign_parked_key
     WHERE subscription = ?1 AND partition = ?2 AND key = ?3 AND paused = 0
       AND NOT EXISTS (SELECT 1 FROM consign_retry
                       WHERE subscription = ?1 AND partition = ?2 AND key = ?3)";
+const COME_NOW: &str = "UPDATE consign_retry SET due_at = ?4
+    WHERE subscription = ?1 AND partition = ?2 AND log_offset = ?3 AND due_at > ?4";
+const EDIT: &str = "UPDATE consign_retry SET payload = ?4
+    WHERE subscription = ?1 AND partition = ?2 AND log_offset = ?3";
+const PAUSE: &str =
+    "INSERT INTO consign_parked_key (subscription, partition, key, parked_at, paused)
+    VALUES (?1, ?2, ?3, ?4, 1) ON CONFLICT DO UPDATE SET paused = 1";
+const RESUME: &str = "UPDATE consign_parked_key SET paused = 0
+    WHERE subscription = ?1 AND partition = ?2 AND key = ?3 AND paused = 1";
 const PARKED: &str = "SELECT key FROM consign_parked_key
     WHERE subscription = ?1 AND partition = ?2 ORDER BY key";
 
@@ -201,6 +210,52 @@ fn go_on_one(db: &Connection, row: CursorRow, key: &Key, now: i64) -> rusqlite::
     let (of, partition, key) = (row.subscription, row.partition, key.as_bytes());
     db.prepare_cached(NEXT)?.execute(params![of, partition, key, now])?;
     Ok(db.prepare_cached(UNPARK)?.execute(params![of, partition, key])? == 1)
+}
+
+/// Ends the wait of a message that has a time; `false`: it has none, or is due.
+pub(crate) fn come_now(
+    db: &Connection,
+    row: CursorRow,
+    offset: Offset,
+    now: i64,
+) -> rusqlite::Result<bool> {
+    let given = params![row.subscription, row.partition, offset.0.cast_signed(), now];
+    Ok(db.prepare_cached(COME_NOW)?.execute(given)? == 1)
+}
+
+/// Replaces the payload of a message that waits; `false`: it does not wait any more.
+pub(crate) fn edit(
+    db: &Connection,
+    row: CursorRow,
+    offset: Offset,
+    payload: &[u8],
+) -> rusqlite::Result<bool> {
+    let given = params![row.subscription, row.partition, offset.0.cast_signed(), payload];
+    Ok(db.prepare_cached(EDIT)?.execute(given)? == 1)
+}
+
+/// Holds a key back until it is resumed.
+pub(crate) fn pause_key(
+    db: &Connection,
+    row: CursorRow,
+    key: &[u8],
+    now: i64,
+) -> rusqlite::Result<bool> {
+    let given = params![row.subscription, row.partition, key, now];
+    Ok(db.prepare_cached(PAUSE)?.execute(given)? == 1)
+}
+
+/// Lets a key that was paused go on; `false`: it was not.
+pub(crate) fn resume_key(
+    db: &Connection,
+    row: CursorRow,
+    key: &Key,
+    now: i64,
+) -> rusqlite::Result<bool> {
+    let given = params![row.subscription, row.partition, key.as_bytes()];
+    let is_resumed = db.prepare_cached(RESUME)?.execute(given)? == 1;
+    go_on_one(db, row, key, now)?;
+    Ok(is_resumed)
 }
 
 /// The keys whose messages wait.
