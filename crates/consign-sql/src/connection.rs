@@ -4,7 +4,7 @@ use crate::error;
 use crate::sqlite::commit_hook::Ending;
 use crate::sqlite::gate::{Busy, install_busy_handler};
 use crate::sqlite::inside::{Rewound, breaks_a_foreign_key, is_full};
-use crate::sqlite::thread::in_one_hop;
+use crate::sqlite::thread::{in_one_hop, keep_statements};
 use consign_core::{Error, Result};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -75,6 +75,7 @@ impl Connections {
         let failed = |source| error::of_sqlx("watch a connection", source);
         let ending = Ending::watch(&mut connection).await.map_err(failed)?;
         let rewound = Rewound::watch(&mut connection).await.map_err(failed)?;
+        keep_statements(&mut connection).await.map_err(failed)?;
         Ok(WriteConnection { connection, ending, rewound, savepoint: false })
     }
 }

@@ -90,7 +90,7 @@ impl Publisher {
         let mut outcome = Outcome::default();
         let places = self.places(db, drafts, &mut outcome)?;
         let mut next = take_offsets(db, &places)?;
-        let mut insert = db.prepare(match durability {
+        let mut insert = db.prepare_cached(match durability {
             Durability::Ours => INSERT,
             Durability::Checked => INSERT_IF_DURABLE,
         })?;
@@ -197,7 +197,7 @@ fn take_offsets(
     for (number, _) in places {
         *counts.entry(*number).or_default() += 1;
     }
-    let mut take = db.prepare(TAKE_OFFSETS)?;
+    let mut take = db.prepare_cached(TAKE_OFFSETS)?;
     let first = |(number, count)| Ok((number, take.query_row([count, number], |row| row.get(0))?));
     counts.into_iter().map(first).collect()
 }

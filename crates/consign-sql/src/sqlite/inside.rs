@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "rusqlite does not ask SQLite for these")]
 
+use crate::sqlite::thread::end_statements;
 use libsqlite3_sys as ffi;
 use rusqlite::Connection;
 use sqlx::SqliteConnection;
@@ -72,9 +73,11 @@ unsafe extern "C" fn heard(
     _: *mut c_void,
 ) -> c_int {
     if event == ffi::SQLITE_TRACE_CLOSE {
-        // SAFETY: `of` is the connection, which is still open. It says nothing any more, so this
-        // is the one time that the count taken in `watch` is given back.
+        // SAFETY: `of` is the connection, which is still open, and which nobody uses who is not
+        // closing it. It says nothing any more, so this is the one time that the count taken in
+        // `watch` is given back.
         unsafe {
+            end_statements(of.cast());
             ffi::sqlite3_trace_v2(of.cast(), 0, None, std::ptr::null_mut());
             drop(Arc::from_raw(context.cast::<Rewound>().cast_const()));
         }

@@ -20,6 +20,7 @@ mod hang_up;
 mod idle;
 mod in_the_way;
 mod journal;
+mod kept_statements;
 mod kinds;
 mod lock_wait;
 mod members;
