@@ -138,7 +138,7 @@ impl<M> Assigned<M> {
     }
 
     /// Takes what was read; answers why a partition waits.
-    pub(crate) fn read(&mut self, judgement: Judgement<M>) -> Option<(Partition, String)> {
+    pub(crate) fn read(&mut self, judgement: Judgement<Event<M>>) -> Option<(Partition, String)> {
         let part = self.partitions.get_mut(&judgement.partition)?;
         if part.reading != judgement.reading {
             return None;

@@ -1,15 +1,17 @@
 //! One subscription at work: owns partitions, reads ahead, applies batch after batch.
 
 use crate::assigned::{Assigned, Taken};
-use crate::backfill;
+use crate::backfill::{self, Otherwise};
 use crate::backoff::Backoff;
 use crate::effect::{self, Outcome, Subject};
+use crate::kinds::judge;
 use crate::ownership::{Plan, plan};
-use crate::poll::{Ask, Poll};
+use crate::poll::{Ask, Judgement, Poll};
 use crate::subscription::Shared;
 use crate::upkeep::{self, Due};
-use consign_core::Message;
-use consign_core::{Changes, Driver, Ledger, Projection, Result, Topic, Tx, Upkeep, WorkerId};
+use consign_core::{
+    Changes, Driver, Event, Ledger, Message, Projection, Result, Topic, Tx, Upkeep, WorkerId,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -60,7 +62,8 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             return Ok(());
         }
         let topic = Topic::new(P::Event::TOPIC)?;
-        let mut poll = Poll::start(self.shared.driver.reader(&topic).await?);
+        let reader = self.shared.driver.reader(&topic).await?;
+        let mut poll = Poll::start(reader, judge::<P::Event>);
         self.assigned.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();
@@ -82,7 +85,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         Ok(())
     }
 
-    async fn step(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
+    async fn step(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
         self.read_ahead(poll)?;
@@ -101,7 +104,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     }
 
     /// Takes what was read, and asks for more.
-    fn read_ahead(&mut self, poll: &mut Poll<P::Event>) -> Result {
+    fn read_ahead(&mut self, poll: &mut Poll<Event<P::Event>>) -> Result {
         if let Some(answer) = poll.try_answer() {
             self.take_answer(answer)?;
         }
@@ -119,7 +122,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         Ok(())
     }
 
-    fn take_answer(&mut self, answer: Result<Vec<crate::poll::Judgement<P::Event>>>) -> Result {
+    fn take_answer(&mut self, answer: Result<Vec<Judgement<Event<P::Event>>>>) -> Result {
         // A page that did not come says nothing of what was published before it was asked for.
         let answer = answer.inspect_err(|_| self.assigned.changed())?;
         for judgement in answer {
@@ -135,7 +138,7 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     }
 
     /// Waits for the answer, a change, the next look, or the end.
-    async fn wait(&mut self, poll: &mut Poll<P::Event>, changes: &mut Changes) -> Result {
+    async fn wait(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
         let until = self.looked.map_or_else(Instant::now, |at| at + LOOK_EVERY);
         let until = self.assigned.next_look().map_or(until, |look| look.min(until));
         tokio::select! {
@@ -195,7 +198,8 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     async fn backfill(&mut self) {
         let mut backoff = Backoff::default();
         while !self.shared.stop.is_asked() {
-            match backfill::step(&*self.shared.ledger, &self.subject).await {
+            let ledger = &*self.shared.ledger;
+            match backfill::step(ledger, &self.subject, Otherwise::LogStart).await {
                 Ok(true) => return,
                 Ok(false) => {
                     backoff = Backoff::default();

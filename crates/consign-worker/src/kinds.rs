@@ -8,22 +8,43 @@ use std::time::SystemTime;
 
 /// What is done with a message.
 #[derive(Debug)]
-pub(crate) enum Judged<M> {
+pub(crate) enum Judged<T> {
     /// It is applied.
-    Apply(Event<M>),
+    Apply(T),
     /// No process of the subscription ever named its kind.
     Skip(Arc<str>),
     /// It stays, with all that follows it in its partition, for this reason.
     Wait(String),
 }
 
-/// Judges a message; `named` are the kinds on the subscription's row.
+/// Judges a message by its kind and bytes; `named` are the kinds on the subscription's row.
 pub(crate) fn judge<M: Message>(
     offset: Offset,
     envelope: Envelope,
     named: &[String],
     now: SystemTime,
-) -> Judged<M> {
+) -> Judged<Event<M>> {
+    let envelope = match sort::<M>(offset, envelope, named, now) {
+        Judged::Apply(envelope) => envelope,
+        Judged::Skip(kind) => return Judged::Skip(kind),
+        Judged::Wait(why) => return Judged::Wait(why),
+    };
+    match decode(&envelope) {
+        Ok(message) => Judged::Apply(Event::new(delivery(envelope, now), message)),
+        Err(why) => Judged::Wait(format!(
+            "message {offset} ({}) of the kind {:?} cannot be decoded: {why}",
+            envelope.id, envelope.kind
+        )),
+    }
+}
+
+/// Judges a message by its kind alone.
+pub(crate) fn sort<M: Message>(
+    offset: Offset,
+    envelope: Envelope,
+    named: &[String],
+    _: SystemTime,
+) -> Judged<Envelope> {
     let Some(known) = M::KINDS.iter().find(|known| *known.name == *envelope.kind) else {
         if !named.iter().any(|named| **named == *envelope.kind) {
             return Judged::Skip(envelope.kind);
@@ -34,20 +55,14 @@ pub(crate) fn judge<M: Message>(
             envelope.id, envelope.kind
         ));
     };
-    if envelope.version > known.version {
-        return Judged::Wait(format!(
-            "message {offset} ({}) is {:?} version {}, and this build reads up to {}: it waits \
-             for a newer build",
-            envelope.id, envelope.kind, envelope.version, known.version
-        ));
+    if envelope.version <= known.version {
+        return Judged::Apply(envelope);
     }
-    match decode(&envelope) {
-        Ok(message) => Judged::Apply(Event::new(delivery(envelope, now), message)),
-        Err(why) => Judged::Wait(format!(
-            "message {offset} ({}) of the kind {:?} cannot be decoded: {why}",
-            envelope.id, envelope.kind
-        )),
-    }
+    Judged::Wait(format!(
+        "message {offset} ({}) is {:?} version {}, and this build reads up to {}: it waits for a \
+         newer build",
+        envelope.id, envelope.kind, envelope.version, known.version
+    ))
 }
 
 /// A message that makes its own code panic holds up its partition, not the task that reads all.

@@ -1,10 +1,11 @@
 //! Reads pages and decodes them, while the last batch commits.
 
-use crate::kinds::{Judged, judge};
+use crate::kinds::Judged;
 use consign_core::{
-    Clock, Envelope, Error, Message, Offset, PageRequest, Partition, Reader, Result, SystemClock,
+    Clock, Envelope, Error, Offset, PageRequest, Partition, Reader, Result, SystemClock,
 };
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
@@ -38,6 +39,10 @@ pub(crate) struct Letter<M> {
     pub(crate) judged: Judged<M>,
 }
 
+/// What is made of a message that was read: of its offset, itself, the kinds on the subscription's
+/// row, and the time.
+pub(crate) type Judge<M> = fn(Offset, Envelope, &[String], SystemTime) -> Judged<M>;
+
 /// The pages of one question.
 type Answer<M> = Result<Vec<Judgement<M>>>;
 
@@ -51,11 +56,11 @@ pub(crate) struct Poll<M> {
     task: tokio::task::JoinHandle<()>,
 }
 
-impl<M: Message> Poll<M> {
-    pub(crate) fn start(reader: impl Reader) -> Self {
+impl<M: Send + 'static> Poll<M> {
+    pub(crate) fn start(reader: impl Reader, judge: Judge<M>) -> Self {
         let (asks, asked) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
-        let task = tokio::spawn(read(reader, asked, answer));
+        let task = tokio::spawn(read(reader, judge, asked, answer));
         Self { asks, answers, is_asked: false, is_over: false, task }
     }
 
@@ -105,8 +110,9 @@ impl<M> Drop for Poll<M> {
     }
 }
 
-async fn read<M: Message>(
+async fn read<M>(
     mut reader: impl Reader,
+    judge: Judge<M>,
     mut asked: mpsc::Receiver<Ask>,
     answer: mpsc::Sender<Answer<M>>,
 ) {
@@ -118,7 +124,7 @@ async fn read<M: Message>(
                 .map(|((request, reading), page)| Judgement {
                     partition: request.partition,
                     reading,
-                    messages: judge_all(page.messages, &named),
+                    messages: judge_all(page.messages, &named, judge),
                     more: page.more,
                 })
                 .collect()
@@ -129,7 +135,11 @@ async fn read<M: Message>(
     }
 }
 
-fn judge_all<M: Message>(messages: Vec<(Offset, Envelope)>, named: &[String]) -> Vec<Letter<M>> {
+fn judge_all<M>(
+    messages: Vec<(Offset, Envelope)>,
+    named: &[String],
+    judge: Judge<M>,
+) -> Vec<Letter<M>> {
     let now = SystemClock.now();
     let judged = |(offset, envelope): (Offset, Envelope)| {
         let bytes = envelope.payload.len() + envelope.headers.len();
@@ -141,6 +151,7 @@ fn judge_all<M: Message>(messages: Vec<(Offset, Envelope)>, named: &[String]) ->
 #[cfg(test)]
 mod tests {
     use super::{Ask, Poll};
+    use crate::kinds::judge;
     use consign_core::{Key, Kind, Message, Page, PageRequest, Reader, Result};
     use std::sync::Arc;
 
@@ -180,7 +191,7 @@ mod tests {
     fn a_task_that_ended_is_an_error_and_no_silence() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let waits = async {
-            let mut poll = Poll::<Nothing>::start(Panics);
+            let mut poll = Poll::start(Panics, judge::<Nothing>);
             poll.ask(Ask { requests: Vec::new(), named: Arc::default() });
             let answer = poll.answer();
             let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;

@@ -1,0 +1,284 @@
+//! Handlers with a transaction: one after the other, many in one commit.
+//!
+//! SQLite has one writer, and what costs is not the commit but each hop to it. So handlers share a
+//! transaction as long as all goes well. One that fails after it has written takes the others
+//! back with it: they are run again, and it alone.
+
+use super::call::call;
+use super::engine::{Away, Engine};
+use super::fate::{Failure, is_outage, text};
+use super::item::Item;
+use crate::handler::Handler;
+use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Settled, Verdict};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Messages of a group, at most.
+const GROUP_MAX: usize = 50;
+/// A group that holds the write lock for this long takes no further message.
+const HOLD_MAX: Duration = Duration::from_micros(2_500);
+
+/// Calls that share a transaction.
+struct Group<T> {
+    /// `None`: a handler has kept it.
+    tx: Option<T>,
+    begun: Instant,
+    ran: Vec<Item>,
+}
+
+/// Why nothing of a group stands.
+enum Broken {
+    /// This call failed after it had written, or took the transaction with it.
+    By(Vec<Item>),
+    /// The same, of a message that ran alone: this becomes of it.
+    Alone(Box<(Item, Fate)>),
+    /// Something is away.
+    Away(Vec<Item>, Away),
+    /// It has to be more durable.
+    TooWeak(Vec<Item>),
+}
+
+impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
+    /// Runs a group; `false`: there was nothing to run.
+    pub(super) async fn group(&mut self) -> Result<bool> {
+        if self.concurrency() == 0 {
+            return Ok(false);
+        }
+        let Some(first) = self.next() else { return Ok(false) };
+        if first.is_suspect && !self.is_worth_it(&first).await? {
+            return Ok(true);
+        }
+        let ledger = Arc::clone(&self.shared.ledger);
+        let begun = ledger.begin_for(self.subject.of, Purpose::Handlers);
+        let mut tx = match self.shared.stop.grace(begun).await {
+            Ok(tx) => tx,
+            Err(error) => {
+                self.back(first);
+                return Err(error);
+            }
+        };
+        // What was written before the first handler does not count.
+        ledger.has_written(&mut tx);
+        let mut group = Group { tx: Some(tx), begun: Instant::now(), ran: Vec::new() };
+        match self.run_group(&mut group, first).await {
+            Ok(()) => self.commit(group).await?,
+            Err(broken) => self.broken(group, broken).await,
+        }
+        Ok(true)
+    }
+
+    async fn run_group(
+        &mut self,
+        group: &mut Group<L::Transaction>,
+        first: Item,
+    ) -> Result<(), Broken> {
+        let mut next = Some(first);
+        while let Some(item) = next.take() {
+            let is_alone = item.is_suspect || self.alone.contains(&item.place());
+            let items = if H::FORM.batch && !is_alone { self.batch(item) } else { vec![item] };
+            self.run_one(group, items).await?;
+            let is_over = is_alone || H::FORM.batch || group.begun.elapsed() >= HOLD_MAX;
+            let most = self.group_max.min(GROUP_MAX);
+            if is_over || group.ran.len() >= most || self.outages.is_open() {
+                return Ok(());
+            }
+            next = self.next_of_group();
+        }
+        Ok(())
+    }
+
+    /// The next message, unless it is to be run alone.
+    fn next_of_group(&mut self) -> Option<Item> {
+        let item = self.next()?;
+        if !item.is_suspect && !self.alone.contains(&item.place()) {
+            return Some(item);
+        }
+        if item.is_again {
+            self.hand_back(item)
+        } else {
+            self.holding.put_first(item)
+        }
+        None
+    }
+
+    /// The messages of a call that takes several.
+    fn batch(&mut self, first: Item) -> Vec<Item> {
+        let most = self.shared.ledger.batch_max(self.subject.of).min(self.options.batch_max);
+        let most = if self.outages.is_open() { 1 } else { most.min(self.group_max) };
+        let mut items = vec![first];
+        while items.len() < most && !items[0].is_again {
+            // One call at a time: its messages of one key are in order.
+            self.holding.go_on(&items[items.len() - 1]);
+            let last = items.len() - 1;
+            items[last].leads = false;
+            match self.next_of_group() {
+                Some(item) => items.push(item),
+                None => break,
+            }
+        }
+        items
+    }
+
+    /// Calls the handler once in the group's transaction.
+    async fn run_one(
+        &mut self,
+        group: &mut Group<L::Transaction>,
+        items: Vec<Item>,
+    ) -> Result<(), Broken> {
+        let ledger = Arc::clone(&self.shared.ledger);
+        let tx = group.tx.take().expect("a group goes on with its transaction");
+        let (lent, guard) = Lent::lend(tx);
+        let at = (ledger.now(), self.options.timeout);
+        let called = call::<L::Connection, H>(&*self.handler, &items, Some(guard), at).await;
+        let (result, has_written) = match lent.take_back() {
+            Err(_) => (Err(kept(&self.subject.name)), true),
+            Ok(mut tx) => {
+                let has_written = ledger.has_written(&mut tx);
+                let is_too_weak = ledger.is_too_weak(&tx);
+                group.tx = Some(tx);
+                if is_too_weak {
+                    return Err(Broken::TooWeak(items));
+                }
+                (called, has_written)
+            }
+        };
+        let Err(failure) = result else {
+            for item in &items {
+                self.succeeded(item);
+            }
+            group.ran.extend(items);
+            return Ok(());
+        };
+        self.run_failed(group, items, failure, has_written)
+    }
+
+    fn run_failed(
+        &mut self,
+        group: &mut Group<L::Transaction>,
+        mut items: Vec<Item>,
+        failure: Failure,
+        has_written: bool,
+    ) -> Result<(), Broken> {
+        let is_alone = group.ran.is_empty() && items.len() == 1;
+        if items.len() > 1 || (has_written && !is_alone) {
+            return Err(Broken::By(items));
+        }
+        match self.judge(&items[0], failure) {
+            Err(away) => Err(Broken::Away(items, away)),
+            Ok(fate) if has_written => Err(Broken::Alone(Box::new((items.remove(0), fate)))),
+            Ok(fate) => {
+                self.failed(&items[0], fate);
+                group.ran.extend(items);
+                Ok(())
+            }
+        }
+    }
+
+    async fn commit(&mut self, group: Group<L::Transaction>) -> Result {
+        let Group { tx, ran, .. } = group;
+        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
+        let mut tx = tx.expect("it is lent no more");
+        let settlement = self.holding.settlement();
+        let settled = match ledger.settle(&mut tx, of, &settlement, self.named()).await {
+            Ok(Settled::All(unparked)) => ledger.commit(tx).await.map(|()| unparked),
+            Ok(settled) => {
+                ledger.rollback(tx).await;
+                self.redo(ran);
+                self.not_settled(settled);
+                return Ok(());
+            }
+            Err(error) => {
+                ledger.rollback(tx).await;
+                Err(error)
+            }
+        };
+        match settled {
+            Ok(unparked) => {
+                self.holding.settled(&settlement, &unparked);
+                self.retries.settled(&settlement);
+                self.group_max = self.group_max.saturating_mul(2);
+            }
+            Err(error) => self.not_committed(ran, error),
+        }
+        Ok(())
+    }
+
+    /// Smaller groups find whose doing it was; alone, a message answers for it.
+    fn not_committed(&mut self, mut ran: Vec<Item>, error: Error) {
+        let is_one = ran.len() == 1;
+        let error = error.into();
+        if is_outage(&self.shared.ledger.fault(&error)) {
+            self.redo(ran);
+            self.is_away(Away(text(&error)));
+        } else if is_one {
+            let item = self.take_back(ran.remove(0));
+            match self.judge(&item, Failure::Verdict(Verdict::Retry(error))) {
+                Ok(fate) => self.failed(&item, fate),
+                Err(away) => {
+                    self.back(item);
+                    self.is_away(away);
+                }
+            }
+        } else {
+            tracing::warn!(
+                subscription = self.subject.name,
+                "a group is run again, in parts: {error}"
+            );
+            self.group_max = (ran.len() / 2).max(1);
+            self.redo(ran);
+        }
+    }
+
+    /// A message that seemed to be applied is in hand again.
+    fn take_back(&mut self, item: Item) -> Item {
+        self.redo(vec![item.clone()]);
+        if !item.is_again {
+            return self.holding.next().unwrap_or(item);
+        }
+        self.holding.takes_again(&item);
+        item
+    }
+
+    /// Rolls a group back; what it had run is run again.
+    async fn broken(&mut self, group: Group<L::Transaction>, broken: Broken) {
+        if let Some(tx) = group.tx {
+            self.shared.ledger.rollback(tx).await;
+        }
+        match broken {
+            Broken::By(items) => {
+                match &items[..] {
+                    [item] => drop(self.alone.insert(item.place())),
+                    items => self.group_max = (items.len() / 2).max(1),
+                }
+                self.put_all_first(items);
+            }
+            Broken::TooWeak(items) => self.put_all_first(items),
+            Broken::Alone(of) => self.failed(&of.0, of.1),
+            Broken::Away(items, away) => {
+                items.into_iter().rev().for_each(|item| self.back(item));
+                self.is_away(away);
+            }
+        }
+        self.redo(group.ran);
+    }
+
+    /// What was run in a transaction that is gone is run again.
+    fn redo(&mut self, ran: Vec<Item>) {
+        self.holding.redo(ran);
+        self.retries.rolled_back();
+    }
+
+    fn put_all_first(&mut self, items: Vec<Item>) {
+        for item in items.into_iter().rev() {
+            if item.is_again {
+                self.hand_back(item);
+            } else {
+                self.holding.put_first(item);
+            }
+        }
+    }
+}
+
+fn kept(name: &str) -> Failure {
+    Failure::Verdict(Verdict::Retry(crate::subscription::kept(name).into()))
+}

@@ -1,0 +1,470 @@
+//! All partitions that this process owns for a queue, and what it holds of them.
+
+use super::item::Item;
+use super::lanes::{Lane, Lanes, Place};
+use super::outage::Failed;
+use super::window::Window;
+use crate::kinds::Judged;
+use crate::poll::{Judgement, Letter, Reading};
+use consign_core::{
+    Envelope, Fate, Key, Offset, Order, Owned, PageRequest, Partition, Settle, Unfinished,
+};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Messages that are ready for a handler, over all partitions: then no more is read.
+const READY_MAX: usize = 4_000;
+/// Messages and bytes of a page, at most.
+const PAGE: (usize, usize) = (500, 1 << 20);
+/// A message of a kind that this build cannot read is looked at again after this long.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// Messages that are run alone after a process died with a partition: as many as it may have had in
+/// hand.
+const SUSPECTS: usize = 100;
+
+/// The partitions of one queue in this process.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    order: Order,
+    parts: BTreeMap<Partition, Part>,
+    lanes: Lanes,
+    /// Taken, rolled back with others, and to be run first.
+    redo: VecDeque<Item>,
+    /// At their end, and not yet settled.
+    ended: Vec<Ended>,
+    /// Messages of other kinds were read, which a settlement passes.
+    has_skipped: bool,
+    ready: usize,
+    readings: u64,
+}
+
+#[derive(Debug)]
+struct Part {
+    window: Window,
+    reading: Reading,
+    more: bool,
+    changed: bool,
+    not_before: Option<Instant>,
+    parked: HashSet<Key>,
+    /// So many of the next messages are run alone.
+    suspects: usize,
+    in_hand: usize,
+    /// It is handed over when nothing of it is in hand.
+    is_leaving: bool,
+}
+
+/// A message at its end.
+#[derive(Clone, Debug)]
+struct Ended {
+    partition: Partition,
+    offset: Offset,
+    is_again: bool,
+    /// `None`: applied.
+    fate: Option<Fate>,
+}
+
+impl Holding {
+    pub(crate) fn new(order: Order) -> Self {
+        Self {
+            order,
+            parts: BTreeMap::new(),
+            lanes: Lanes::default(),
+            redo: VecDeque::new(),
+            ended: Vec::new(),
+            has_skipped: false,
+            ready: 0,
+            readings: 0,
+        }
+    }
+
+    pub(crate) fn partitions(&self) -> impl DoubleEndedIterator<Item = Partition> + '_ {
+        self.parts.keys().copied()
+    }
+
+    /// Those that stay, with their epochs.
+    pub(crate) fn staying(&self) -> Vec<(Partition, consign_core::Epoch)> {
+        let staying = self.parts.iter().filter(|(_, part)| !part.is_leaving);
+        staying.map(|(partition, part)| (*partition, part.window.epoch)).collect()
+    }
+
+    pub(crate) fn add(&mut self, Owned { partition, epoch, cursor }: Owned, found: Unfinished) {
+        let Unfinished { marks, parked, is_suspect, .. } = found;
+        let reading = self.next_reading();
+        let part = Part {
+            window: Window::new(epoch, cursor, marks),
+            reading,
+            more: true,
+            changed: false,
+            not_before: None,
+            parked: parked.into_iter().collect(),
+            suspects: if is_suspect { SUSPECTS } else { 0 },
+            in_hand: 0,
+            is_leaving: false,
+        };
+        self.parts.insert(partition, part);
+    }
+
+    fn next_reading(&mut self) -> Reading {
+        self.readings += 1;
+        Reading(self.readings)
+    }
+
+    /// Drops partitions at once: somebody else owns them.
+    pub(crate) fn remove(&mut self, partitions: &[Partition]) {
+        self.forget_unstarted(partitions);
+        self.parts.retain(|partition, _| !partitions.contains(partition));
+        self.ended.retain(|ended| !partitions.contains(&ended.partition));
+        self.redo.retain(|item| !partitions.contains(&item.partition));
+    }
+
+    /// Takes nothing more of these; [`Holding::left`] says when they may be handed over.
+    pub(crate) fn leave(&mut self, partitions: &[Partition]) {
+        self.forget_unstarted(partitions);
+        for partition in partitions {
+            if let Some(part) = self.parts.get_mut(partition) {
+                part.is_leaving = true;
+            }
+        }
+        let (gone, kept) = std::mem::take(&mut self.redo)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|item| partitions.contains(&item.partition));
+        self.redo = kept;
+        for item in gone {
+            self.let_go(&item);
+        }
+    }
+
+    /// Of those that leave, the ones of which nothing is in hand or unsettled.
+    pub(crate) fn left(&self) -> Vec<Partition> {
+        let is_left = |(partition, part): &(&Partition, &Part)| {
+            part.is_leaving
+                && part.in_hand == 0
+                && self.ended.iter().all(|ended| ended.partition != **partition)
+        };
+        self.parts.iter().filter(is_left).map(|(partition, _)| *partition).collect()
+    }
+
+    pub(crate) fn is_leaving(&self, partition: Partition) -> bool {
+        self.parts.get(&partition).is_some_and(|part| part.is_leaving)
+    }
+
+    /// Something may have been published.
+    pub(crate) fn changed(&mut self) {
+        self.parts.values_mut().for_each(|part| part.changed = true);
+    }
+
+    /// Which pages are wanted now.
+    pub(crate) fn wanted(&mut self) -> Vec<(PageRequest, Reading)> {
+        if self.ready >= READY_MAX {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let request = |(partition, part): (&Partition, &mut Part)| {
+            let (messages_max, bytes_max) = PAGE;
+            let (partition, from) = (*partition, part.window.next_read());
+            let request = PageRequest { partition, from, messages_max, bytes_max };
+            part.wants(now).then_some((request, part.reading))
+        };
+        self.parts.iter_mut().filter_map(request).collect()
+    }
+
+    /// Takes what was read; answers why a partition waits.
+    pub(crate) fn read(&mut self, judgement: Judgement<Envelope>) -> Option<(Partition, String)> {
+        let partition = judgement.partition;
+        let part = self.parts.get_mut(&partition)?;
+        if part.reading != judgement.reading {
+            return None;
+        }
+        part.more = judgement.more;
+        for Letter { offset, judged, .. } in judgement.messages {
+            match judged {
+                Judged::Apply(envelope) => self.arrived(partition, offset, envelope),
+                Judged::Skip(kind) => {
+                    self.part(partition).window.skip(kind);
+                    self.has_skipped = true;
+                }
+                Judged::Wait(why) => {
+                    let part = self.part(partition);
+                    part.not_before = Some(Instant::now() + LOOK_AGAIN);
+                    part.more = true;
+                    return Some((partition, why));
+                }
+            }
+        }
+        None
+    }
+
+    fn part(&mut self, partition: Partition) -> &mut Part {
+        self.parts.get_mut(&partition).expect("looked up before")
+    }
+
+    fn arrived(&mut self, partition: Partition, offset: Offset, envelope: Envelope) {
+        let (order, part) = (self.order, self.part(partition));
+        let lane = Lane::of(order, partition, envelope.key.as_ref());
+        if part.window.read(envelope) {
+            self.lanes.arrive((partition, offset), lane);
+            self.ready += 1;
+        }
+    }
+
+    /// The next message for a handler, which is in hand until [`Holding::end`] or
+    /// [`Holding::hand_back`]; what is to wait behind another ends on the way.
+    pub(crate) fn next(&mut self) -> Option<Item> {
+        while let Some(item) = self.redo.pop_front() {
+            if !self.is_parked(&item) {
+                return Some(item);
+            }
+            self.end(&item, Some(Fate::Parked));
+            self.go_on(&item);
+        }
+        loop {
+            let ((partition, offset), lane) = self.lanes.next()?;
+            if let Some(item) = self.take((partition, offset), lane.as_ref()) {
+                return Some(item);
+            }
+        }
+    }
+
+    /// The next message behind `item` in its lane, for the same call of a batch's handler.
+    pub(crate) fn next_behind(&mut self, item: &Item) -> Option<Item> {
+        let lane = self.lane(item)?;
+        loop {
+            let place = self.lanes.next_behind(&lane)?;
+            if let Some(item) = self.take(place, None) {
+                return Some(item);
+            }
+        }
+    }
+
+    fn take(&mut self, (partition, offset): Place, lane: Option<&Lane>) -> Option<Item> {
+        self.ready = self.ready.saturating_sub(1);
+        let part = self.parts.get_mut(&partition)?;
+        let envelope = part.window.take(offset)?;
+        part.in_hand += 1;
+        let is_parked = envelope.key.as_ref().is_some_and(|key| part.parked.contains(key));
+        let is_suspect = part.suspects > 0;
+        let item = Item::first(partition, part.window.epoch, offset, envelope);
+        if !is_parked && !is_suspect {
+            return Some(item);
+        }
+        let fate = if is_parked { Fate::Parked } else { part.suspect(self.order) };
+        self.end(&item, Some(fate));
+        if let Some(lane) = lane {
+            self.lanes.done(lane);
+        }
+        None
+    }
+
+    pub(crate) fn lane(&self, item: &Item) -> Option<Lane> {
+        Lane::of(self.order, item.partition, item.key())
+    }
+
+    /// A message is at its end, to be settled; `None`: it was applied. A key whose message is to be
+    /// tried again is parked from now on.
+    pub(crate) fn end(&mut self, item: &Item, fate: Option<Fate>) {
+        let Some(part) = self.parts.get_mut(&item.partition) else { return };
+        if part.window.epoch != item.epoch {
+            return;
+        }
+        part.in_hand = part.in_hand.saturating_sub(1);
+        if !item.is_again {
+            part.window.finish(item.offset);
+        }
+        if let (Some(Fate::Retry { parks: true, .. }), Some(key)) = (&fate, item.key()) {
+            part.parked.insert(key.clone());
+        }
+        let Item { partition, offset, is_again, .. } = *item;
+        self.ended.push(Ended { partition, offset, is_again, fate });
+    }
+
+    /// Its key waits for an earlier message, which failed meanwhile.
+    pub(crate) fn is_parked(&self, item: &Item) -> bool {
+        let part = self.parts.get(&item.partition).filter(|_| !item.is_again);
+        part.zip(item.key()).is_some_and(|(part, key)| part.parked.contains(key))
+    }
+
+    /// A message that is in hand comes before all others.
+    pub(crate) fn put_first(&mut self, item: Item) {
+        self.redo.push_front(item);
+    }
+
+    /// The lane of a message that is at its end goes on with its next one.
+    pub(crate) fn go_on(&mut self, item: &Item) {
+        if item.leads
+            && let Some(lane) = self.lane(item)
+        {
+            self.lanes.done(&lane);
+        }
+    }
+
+    /// A message was not run after all: it comes again, after the others that are ready.
+    pub(crate) fn hand_back(&mut self, item: Item) {
+        let is_mine = self.parts.get(&item.partition);
+        if item.is_again || is_mine.is_none_or(|part| part.window.epoch != item.epoch) {
+            return self.let_go(&item);
+        }
+        self.let_go(&item);
+        let (place, lane) = ((item.partition, item.offset), self.lane(&item));
+        if self.part(item.partition).window.hand_back(item.offset, item.envelope) {
+            self.lanes.hand_back(place, lane);
+            self.ready += 1;
+        } else if let Some(lane) = lane {
+            self.lanes.done(&lane);
+        }
+    }
+
+    /// A message is no longer in hand, and not at its end.
+    pub(crate) fn let_go(&mut self, item: &Item) {
+        if let Some(part) = self.parts.get_mut(&item.partition)
+            && part.window.epoch == item.epoch
+        {
+            part.in_hand = part.in_hand.saturating_sub(1);
+        }
+    }
+
+    /// Counts a message that had waited as in hand; `false`: its partition is no longer ours.
+    pub(crate) fn takes_again(&mut self, item: &Item) -> bool {
+        let Some(part) = self.parts.get_mut(&item.partition) else { return false };
+        let is_mine = part.window.epoch == item.epoch && !part.is_leaving;
+        part.in_hand += usize::from(is_mine);
+        is_mine
+    }
+
+    /// What ended in a transaction that was rolled back is in hand again, and to be run first;
+    /// messages that had waited are looked up again instead.
+    pub(crate) fn redo(&mut self, items: Vec<Item>) {
+        let is_redone = |ended: &Ended| {
+            items.iter().any(|item| item.place() == (ended.partition, ended.offset))
+        };
+        let ended = std::mem::take(&mut self.ended);
+        let (back, kept) = ended.into_iter().partition::<Vec<_>, _>(is_redone);
+        self.ended = kept;
+        let parks = |ended: &&Ended| matches!(ended.fate, Some(Fate::Retry { parks: true, .. }));
+        for Ended { partition, offset, .. } in back.iter().filter(parks) {
+            let item = items.iter().find(|item| item.place() == (*partition, *offset));
+            if let (Some(part), Some(key)) =
+                (self.parts.get_mut(partition), item.and_then(Item::key))
+                && item.is_some_and(|item| !item.is_again)
+            {
+                part.parked.remove(key);
+            }
+        }
+        for mut item in items.into_iter().rev() {
+            // Its lane went on when it ended.
+            item.leads = false;
+            let Some(part) = self.parts.get_mut(&item.partition) else { continue };
+            if item.is_again || part.window.epoch != item.epoch || part.is_leaving {
+                continue;
+            }
+            part.window.unfinish(item.offset);
+            part.in_hand += 1;
+            self.redo.push_front(item);
+        }
+    }
+
+    /// Writes of a message that had waited what is known before it is run.
+    pub(crate) fn note(&mut self, item: &Item, fate: Fate) {
+        let Item { partition, offset, is_again, .. } = *item;
+        self.ended.push(Ended { partition, offset, is_again, fate: Some(fate) });
+    }
+
+    /// A message's failure was an outage after all: its attempt does not count.
+    pub(crate) fn give_back(&mut self, failed: &Failed, due: SystemTime, parks: bool) {
+        let Failed { partition, offset, attempt: before, .. } = *failed;
+        let place = (partition, offset);
+        let mut ended = self.ended.iter_mut();
+        let ended = ended.find(|ended| (ended.partition, ended.offset) == place);
+        if let Some(Ended { fate: Some(Fate::Retry { attempt, .. }), .. }) = ended {
+            *attempt = before;
+        } else if self.parts.contains_key(&partition) {
+            let error = "it was an outage, and no attempt counts".to_owned();
+            let fate = Fate::Retry { attempt: before, due, error, parks, is_suspect: false };
+            self.ended.push(Ended { partition, offset, is_again: true, fate: Some(fate) });
+        }
+    }
+
+    /// How many messages are at their end, or passed, and not settled.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.ended.len() + usize::from(self.has_skipped)
+    }
+
+    /// Nothing is in a handler's hands, nor ready for one.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready == 0 && self.redo.is_empty() && self.parts.values().all(|part| part.in_hand == 0)
+    }
+
+    /// What a transaction has to write.
+    pub(crate) fn settlement(&self) -> Vec<Settle> {
+        let parts = self.parts.iter().map(|(partition, part)| part.window.settle(*partition));
+        let mut parts = parts.map(|part| (part.partition, part)).collect::<BTreeMap<_, _>>();
+        for Ended { partition, offset, is_again, fate } in &self.ended {
+            let Some(part) = parts.get_mut(partition) else { continue };
+            match (is_again, fate) {
+                (true, fate) => part.again.push((*offset, fate.clone())),
+                (false, Some(fate)) => part.aside.push((*offset, fate.clone())),
+                (false, None) => {}
+            }
+        }
+        let is_something = |part: &Settle| {
+            part.from < part.to || !(part.marks.is_empty() && part.again.is_empty())
+        };
+        parts.into_values().filter(is_something).collect()
+    }
+
+    /// The settlement is committed, and these keys are parked no more.
+    pub(crate) fn settled(&mut self, settlement: &[Settle], unparked: &[(Partition, Key)]) {
+        for settle in settlement {
+            if let Some(part) = self.parts.get_mut(&settle.partition) {
+                part.window.settled(settle);
+            }
+        }
+        for (partition, key) in unparked {
+            if let Some(part) = self.parts.get_mut(partition) {
+                part.parked.remove(key);
+            }
+        }
+        self.ended.clear();
+        self.has_skipped = false;
+    }
+
+    /// Everything that is not in hand is judged anew.
+    pub(crate) fn read_all_again(&mut self) {
+        let all = self.partitions().collect::<Vec<_>>();
+        self.forget_unstarted(&all);
+    }
+
+    fn forget_unstarted(&mut self, partitions: &[Partition]) {
+        self.lanes.forget(|partition| partitions.contains(&partition));
+        for partition in partitions {
+            let reading = self.next_reading();
+            if let Some(part) = self.parts.get_mut(partition) {
+                part.window.read_again();
+                (part.reading, part.more, part.not_before) = (reading, true, None);
+            }
+        }
+        self.ready = self.lanes.len();
+    }
+
+    /// When a partition that waits is looked at again.
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        self.parts.values().filter_map(|part| part.not_before).min()
+    }
+}
+
+impl Part {
+    fn wants(&mut self, now: Instant) -> bool {
+        if self.is_leaving || self.not_before.is_some_and(|at| at > now) || self.window.is_full() {
+            return false;
+        }
+        self.not_before = None;
+        let wants = self.more || self.changed;
+        self.changed &= !wants;
+        wants
+    }
+
+    /// The process before died with this message perhaps in hand: it is run alone from now on.
+    fn suspect(&mut self, order: Order) -> Fate {
+        self.suspects -= 1;
+        super::fate::watched(order)
+    }
+}

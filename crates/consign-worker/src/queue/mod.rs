@@ -1,0 +1,39 @@
+//! One queue at work: each message is handled by one, and settled on its own.
+
+mod call;
+mod engine;
+mod fate;
+mod group;
+mod holding;
+mod item;
+mod jobs;
+mod lanes;
+mod outage;
+mod retries;
+mod window;
+
+use crate::handler::Handler;
+use crate::queue_builder::QueueOptions;
+use crate::subscription::Shared;
+use consign_core::{Driver, QueueLedger, SubscriptionId};
+
+/// Which subscription it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub(crate) name: String,
+    pub(crate) of: SubscriptionId,
+}
+
+/// Works on a queue until the end is asked for.
+pub(crate) async fn run<L, D, H>(
+    subject: Named,
+    handler: H,
+    options: QueueOptions,
+    shared: Shared<L, D>,
+) where
+    L: QueueLedger,
+    D: Driver,
+    H: Handler<L::Connection>,
+{
+    engine::Engine::new(subject, handler, options, shared).run().await;
+}

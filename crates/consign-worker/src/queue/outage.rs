@@ -1,0 +1,98 @@
+//! Something is away that handlers need: all wait, nobody's attempt counts, one message probes.
+
+use super::item::Item;
+use crate::backoff::Backoff;
+use consign_core::{Key, MessageId, Offset, Partition};
+use std::time::{Duration, Instant};
+
+/// So many different keys in a row that fail with one fingerprint are an outage.
+const KEYS_IN_A_ROW: usize = 5;
+
+/// Whether handlers are called, and how many at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Outages {
+    open: Option<Outage>,
+    streak: Vec<Failed>,
+    fingerprint: String,
+}
+
+#[derive(Debug)]
+struct Outage {
+    why: String,
+    since: Instant,
+    backoff: Backoff,
+    /// Then one message probes.
+    probe_at: Instant,
+}
+
+/// A message whose attempt is given back when its failure was an outage after all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failed {
+    pub(crate) partition: Partition,
+    pub(crate) offset: Offset,
+    pub(crate) attempt: u32,
+    who: Who,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Who {
+    Key(Key),
+    Message(MessageId),
+}
+
+impl Outages {
+    /// How many handlers may run now, of `most`.
+    pub(crate) fn concurrency(&self, most: usize) -> usize {
+        match &self.open {
+            None => most,
+            Some(outage) if Instant::now() >= outage.probe_at => 1,
+            Some(_) => 0,
+        }
+    }
+
+    /// When the next probe is due.
+    pub(crate) fn probe_at(&self) -> Option<Instant> {
+        self.open.as_ref().map(|outage| outage.probe_at)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// A message was handled: whatever was away is there.
+    pub(crate) fn succeeded(&mut self) -> Option<Duration> {
+        self.streak.clear();
+        self.open.take().map(|outage| outage.since.elapsed())
+    }
+
+    /// Something is away: waits, longer each time; answers for how long.
+    pub(crate) fn failed(&mut self, why: &str) -> Duration {
+        self.streak.clear();
+        let outage = self.open.get_or_insert_with(|| Outage {
+            why: why.to_owned(),
+            since: Instant::now(),
+            backoff: Backoff::default(),
+            probe_at: Instant::now(),
+        });
+        why.clone_into(&mut outage.why);
+        let wait = outage.backoff.failed();
+        outage.probe_at = Instant::now() + wait;
+        wait
+    }
+
+    /// A message failed for a reason that may lie elsewhere. When it is the last of too many in a
+    /// row, answers those before it, whose attempts are to be given back.
+    pub(crate) fn suspect(&mut self, item: &Item, fingerprint: &str) -> Option<Vec<Failed>> {
+        if self.fingerprint != fingerprint {
+            self.streak.clear();
+            fingerprint.clone_into(&mut self.fingerprint);
+        }
+        let who = item.key().map_or(Who::Message(item.envelope.id), |key| Who::Key(key.clone()));
+        let Item { partition, offset, attempt, .. } = *item;
+        if self.streak.iter().all(|failed| failed.who != who) {
+            self.streak.push(Failed { partition, offset, attempt, who });
+        }
+        let is_outage = self.is_open() || self.streak.len() >= KEYS_IN_A_ROW;
+        is_outage.then(|| std::mem::take(&mut self.streak))
+    }
+}
