@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
+use crate::blank::is_blank;
 use crate::login::SignedIn;
 use crate::messages::{ArticleDeleted, ArticleEdited, ArticlePublished};
 use crate::moment::Moment;
@@ -178,7 +179,7 @@ impl Manuscript {
         if self.body.is_empty() {
             return Err(Problem::invalid("the text is empty"));
         }
-        if self.title.trim().is_empty() {
+        if is_blank(&self.title) {
             return Err(Problem::invalid("the title is empty"));
         }
         if self.title.chars().count() > TITLE_LENGTH_MAX {

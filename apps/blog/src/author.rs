@@ -1,5 +1,7 @@
 //! Authors as readers see them: a name and how many articles.
 
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
 use serde::Serialize;
 
 use crate::problem::Problem;
@@ -14,6 +16,10 @@ pub(crate) struct Author {
     pub(crate) articles: i64,
 }
 
+/// An author's name in a path; what is no text names nobody.
+#[derive(Clone, Debug)]
+pub(crate) struct Name(pub(crate) String);
+
 /// The author of that name.
 pub(crate) async fn find(app: &App, name: &str) -> Result<Author, Problem> {
     let row: Option<(i64, String, i64)> = sqlx::query_as(
@@ -24,6 +30,19 @@ pub(crate) async fn find(app: &App, name: &str) -> Result<Author, Problem> {
     .bind(name)
     .fetch_optional(&app.db)
     .await?;
-    let (id, name, articles) = row.ok_or_else(|| Problem::not_found("nobody has that name"))?;
+    let (id, name, articles) = row.ok_or_else(no_such_author)?;
     Ok(Author { id, name, articles })
+}
+
+impl FromRequestParts<App> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        path.map(|Path(name)| Self(name)).map_err(|_| no_such_author())
+    }
+}
+
+fn no_such_author() -> Problem {
+    Problem::not_found("nobody has that name")
 }

@@ -5,6 +5,7 @@ mod api;
 mod article;
 mod audit;
 mod author;
+mod blank;
 mod body;
 mod config;
 mod cookie;

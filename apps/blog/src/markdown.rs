@@ -77,16 +77,26 @@ static SANITIZER: LazyLock<Builder<'static>> = LazyLock::new(|| {
         .add_tag_attributes("th", ["align"])
         .url_schemes(HashSet::from(LINK_SCHEMES))
         .link_rel(Some("nofollow noopener ugc"))
-        .attribute_filter(without_empty_link)
+        .attribute_filter(without_odd_link)
         // Both scroll inside the page when they are wider than it, so a keyboard must reach them.
         .set_tag_attribute_value("pre", "tabindex", "0")
         .set_tag_attribute_value("table", "tabindex", "0");
     sanitizer
 });
 
-/// comrak empties a link that it finds dangerous; an empty one would lead to the page itself.
-fn without_empty_link<'u>(_: &str, attribute: &str, value: &'u str) -> Option<Cow<'u, str>> {
-    (attribute != "href" || !value.is_empty()).then_some(Cow::Borrowed(value))
+/// comrak empties a link that it finds dangerous; an empty one would lead to the page itself. One
+/// that begins with `//` leads to another site without saying how, so no scheme was allowed for it.
+fn without_odd_link<'u>(_: &str, attribute: &str, value: &'u str) -> Option<Cow<'u, str>> {
+    let odd = value.is_empty() || leaves_out_scheme(value);
+    (attribute != "href" || !odd).then_some(Cow::Borrowed(value))
+}
+
+/// As a browser reads it, which takes `\` for `/` and does not see blanks in front or line breaks.
+fn leaves_out_scheme(link: &str) -> bool {
+    let seen = link.trim_start_matches(|c: char| c <= ' ');
+    let mut seen = seen.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r'));
+    let mut is_slash = || matches!(seen.next(), Some('/' | '\\'));
+    is_slash() && is_slash()
 }
 
 fn flatten(document: Node<'_>) {
@@ -197,7 +207,22 @@ mod tests {
             "[![a](/p.png)](https://x.example)",
             &format!("<a href=\"https://x.example\" {rel}>a</a>"),
         );
+        check("[a](/articles/7)", &format!("<a href=\"/articles/7\" {rel}>a</a>"));
         check("[a](javascript:x)", &format!("<a {rel}>a</a>"));
+    }
+
+    #[test]
+    fn a_link_to_another_site_says_its_scheme() {
+        for link in ["//evil.example", "///evil.example", "<// evil.example>"] {
+            let html = render(&format!("[a]({link}) ![b]({link})"));
+            assert!(!html.contains("href"), "{link}: {html}");
+        }
+        for link in ["//x", "\\\\x", "/\\x", " //x", "/\t/x", "\n/\r/x"] {
+            assert!(leaves_out_scheme(link), "{link:?}");
+        }
+        for link in ["/x//y", "https://x", "x//y", "#//", "?//", ""] {
+            assert!(!leaves_out_scheme(link), "{link:?}");
+        }
     }
 
     #[test]

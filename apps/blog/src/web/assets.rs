@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
@@ -42,7 +43,9 @@ pub(super) fn url(name: &str) -> &'static str {
 }
 
 /// `GET /assets/{version}/{name}`
-pub(super) async fn asset(Path((version, name)): Path<(String, String)>) -> Response {
+pub(super) async fn asset(path: Result<Path<(String, String)>, PathRejection>) -> Response {
+    // What is no text names no file.
+    let Path((version, name)) = path.unwrap_or_else(|_| Path(Default::default()));
     let Some(asset) = ASSETS.iter().find(|asset| asset.name == name) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -55,7 +58,7 @@ pub(super) async fn asset(Path((version, name)): Path<(String, String)>) -> Resp
 
 /// `GET /favicon.ico`, which browsers ask for where a page names no icon (JSON).
 pub(super) async fn favicon() -> Response {
-    asset(Path((String::new(), "icon.svg".to_owned()))).await
+    asset(Ok(Path((String::new(), "icon.svg".to_owned())))).await
 }
 
 impl Asset {

@@ -1,15 +1,16 @@
 //! `/authors/{name}`: how many articles somebody has written, and which.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::entry::{Listing, Place};
 use super::form::Asked;
 use super::frame::Frame;
 use super::page::Page;
+use crate::article;
+use crate::author::{self, Name};
 use crate::problem::Problem;
 use crate::state::App;
-use crate::{article, author};
 
 #[derive(Template)]
 #[template(path = "author.html")]
@@ -26,7 +27,7 @@ pub(super) struct AuthorPage {
 pub(super) async fn show(
     State(app): State<App>,
     frame: Frame,
-    Path(name): Path<String>,
+    Name(name): Name,
     Asked(place): Asked<Place>,
 ) -> Result<Page<AuthorPage>, Problem> {
     let author = author::find(&app, &name).await?;

@@ -15,6 +15,7 @@ use super::html::Html;
 use super::notice::{self, Notice};
 use super::page::Page;
 use crate::article::{self, Id, Manuscript};
+use crate::blank::is_blank;
 use crate::login::SignedIn;
 use crate::problem::Problem;
 use crate::state::App;
@@ -131,7 +132,7 @@ impl Draft {
     /// Publishes or changes the article, and measures how long its author waited for that.
     async fn store(&self, app: &App, author: &SignedIn) -> Result<(i64, Notice), Problem> {
         // A program may store blanks; a person who sends them pressed the button too early.
-        if self.manuscript.body.trim().is_empty() {
+        if is_blank(&self.manuscript.body) {
             return Err(Problem::invalid("the text is empty"));
         }
         let begun = Instant::now();

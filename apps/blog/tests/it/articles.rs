@@ -97,6 +97,8 @@ async fn titles_and_texts_have_their_bounds() {
     };
     check("", "A text", 422).await;
     check(" \t\n\u{a0}", "A text", 422).await;
+    check("\u{200b}\u{feff}\u{2060}", "A text", 422).await;
+    check("\u{200b}x", "A text", 201).await;
     check("A title", "", 422).await;
     check(&"ü".repeat(201), "A text", 422).await;
     check(&"ü".repeat(200), "x", 201).await;

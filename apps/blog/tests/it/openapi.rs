@@ -28,6 +28,27 @@ async fn the_description_names_the_methods_that_each_route_knows() {
 }
 
 #[tokio::test]
+async fn the_description_names_what_a_request_can_be_refused_for() {
+    let site = Site::shared().await;
+    let description = site.client().get("/api/openapi.json").await.body;
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        let operations = operations.as_object().unwrap().iter();
+        for (method, operation) in operations.filter(|(method, _)| *method != "parameters") {
+            let writes = ["403", "408", "413", "503", "507"];
+            let expected: &[&str] = match method.as_str() {
+                "get" if path == "/api/openapi.json" => &[],
+                "get" => &["503"],
+                _ => &writes,
+            };
+            for status in expected {
+                let response = &operation["responses"][status];
+                assert!(response.is_object(), "{method} {path} does not name {status}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_reference_of_the_description_leads_somewhere() {
     let site = Site::shared().await;
     let description = site.client().get("/api/openapi.json").await.body;

@@ -192,7 +192,9 @@ async fn nobody_changes_the_article_of_another() {
 #[tokio::test]
 async fn what_is_not_there_is_said_on_a_page() {
     let site = Site::shared().await;
-    for path in ["/nope", "/articles/999999999", "/articles/x", "/authors/nobody-at-all"] {
+    for path in
+        ["/nope", "/articles/999999999", "/articles/x", "/authors/nobody-at-all", "/authors/%FF"]
+    {
         let answer = site.client().get(path).await;
         answer.expect_status(404);
         assert!(text(&answer).contains("<h1>Nothing here</h1>"), "{path}");
@@ -235,5 +237,7 @@ async fn files_of_the_page_are_cached_for_good_under_the_name_of_their_content()
     let older = client.get("/assets/0000000000000000/blog.css").await;
     older.expect_status(200);
     assert_eq!(older.header("cache-control"), "no-cache");
-    client.get("/assets/0000000000000000/nope.css").await.expect_status(404);
+    for path in ["/assets/0000000000000000/nope.css", "/assets/0/%FF"] {
+        client.get(path).await.expect_status(404);
+    }
 }

@@ -154,4 +154,7 @@ async fn a_long_search_is_answered_and_an_endless_one_refused() {
     assert_eq!(client.search(&words[..90].join(" ")).await, [id]);
     let endless = client.request(Method::GET, "/api/search").query(&[("q", "a".repeat(1_001))]);
     Answer::to(endless).await.expect_problem(422);
+    let page = client.get(&format!("/search?q={}", "a".repeat(1_000))).await;
+    let page = page.expect_status(200).as_str().unwrap();
+    assert!(page.contains("maxlength=\"1000\""), "a page lets nobody type more");
 }
