@@ -9,11 +9,24 @@ use std::time::{Duration, Instant};
 /// Pieces that are shorter share a transaction for so long.
 const HOLD: Duration = Duration::from_micros(1_500);
 
+/// Where a subscription begins that has nothing to bring in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// At the log's start.
+    LogStart,
+    /// Whoever runs it will say: nothing is placed.
+    Unplaced,
+}
+
 /// Makes one step; `true` when events may be applied.
 ///
 /// Several processes may do it at once: each step looks at the stored progress under the write
 /// lock, so none is made twice and none is left out.
-pub(crate) async fn step<L, P>(ledger: &L, subject: &Subject<P>) -> Result<bool>
+pub(crate) async fn step<L, P>(
+    ledger: &L,
+    subject: &Subject<P>,
+    otherwise: Otherwise,
+) -> Result<bool>
 where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
@@ -21,14 +34,14 @@ where
     let mut snapshot = ledger.snapshot().await?;
     match ledger.progress(&mut snapshot, subject.of).await? {
         Progress::Running => Ok(true),
-        Progress::Backfilling(_) => piece(ledger, subject).await,
+        Progress::Backfilling(_) => piece(ledger, subject, otherwise).await,
         Progress::New => {
             let cursors = ledger.ends(&mut snapshot, subject.of).await?;
             let call = |tx| subject.projection.load(tx);
             let load = subject.lend_snapshot::<L, _, _>(snapshot, call).await?;
             match load.map_err(failed)? {
                 Some(load) => write(ledger, subject, load, &cursors).await,
-                None => piece(ledger, subject).await,
+                None => piece(ledger, subject, otherwise).await,
             }
         }
     }
@@ -55,7 +68,7 @@ async fn write<L: Ledger, P>(
 }
 
 /// A transaction of pieces. The first one's cursors are where the log ends in it.
-async fn piece<L, P>(ledger: &L, subject: &Subject<P>) -> Result<bool>
+async fn piece<L, P>(ledger: &L, subject: &Subject<P>, otherwise: Otherwise) -> Result<bool>
 where
     L: Ledger,
     P: Projection<Tx<L::Connection>>,
@@ -76,6 +89,10 @@ where
         let answer;
         (tx, answer) = subject.lend::<L, _, _>(tx, call).await?;
         let (progress, cursors, done) = match answer {
+            Ok(Backfill::None) if otherwise == Otherwise::Unplaced && resume.is_none() => {
+                ledger.rollback(tx).await;
+                return Ok(true);
+            }
             Ok(Backfill::None) => (Progress::Running, &[][..], true),
             Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),
             Ok(Backfill::More(next)) => {

@@ -1,4 +1,5 @@
-//! Runs projections of `consign` over any ledger and any driver; names no broker and no database.
+//! Runs handlers and projections of `consign` over any ledger and any driver; names no broker and no
+//! database.
 //!
 //! Applications use the facade `consign`.
 
@@ -7,14 +8,24 @@ mod backfill;
 mod backoff;
 mod effect;
 mod engine;
+mod handler;
 mod heartbeat;
 mod kinds;
 mod ownership;
 mod poll;
+mod projected;
+mod queue;
+mod queue_builder;
 mod stop;
 mod subscription;
+mod tidy;
 mod upkeep;
 mod worker;
 
+pub use handler::{
+    Arguments, AsHandler, Deliveries, Extract, Form, FromDelivery, FromRef, Function, Handler,
+    HandlerFn, HandlerOutput, Input, State,
+};
+pub use queue_builder::{Queue, queue};
 pub use subscription::{Stream, Subscribe, Subscription, stream};
 pub use worker::{Running, start};

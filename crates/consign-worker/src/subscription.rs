@@ -4,8 +4,8 @@ use crate::effect::Subject;
 use crate::engine::Engine;
 use crate::stop::Stop;
 use consign_core::{
-    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Projection, Reads, Result,
-    SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
+    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Order, Projection, Reads,
+    Result, Retry, SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -33,11 +33,18 @@ pub struct Stream<P> {
 pub(crate) struct Options {
     pub(crate) batch_max: usize,
     pub(crate) timeout: Duration,
+    pub(crate) retry: Retry,
+    pub(crate) order: Order,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { batch_max: usize::MAX, timeout: Duration::from_secs(30) }
+        Self {
+            batch_max: usize::MAX,
+            timeout: Duration::from_secs(30),
+            retry: Retry::default(),
+            order: Order::default(),
+        }
     }
 }
 
@@ -55,27 +62,42 @@ impl<P> Stream<P> {
         self.options.timeout = timeout;
         self
     }
+
+    /// How often a message is tried that failed, and how long it waits in between.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.options.retry = retry;
+        self
+    }
+
+    /// What becomes of later messages while one waits for its retry; [`Order::ParkKey`] without
+    /// this.
+    pub fn order(mut self, order: Order) -> Self {
+        self.options.order = order;
+        self
+    }
 }
 
-/// What `subscribe` takes: `stream(..)`, over the ledger `L` and the driver `D`.
+/// What `subscribe` takes: `stream(..)` or `queue(..)`, over the ledger `L` and the driver `D`, with
+/// the state `S`. `V` (how a handler's arguments are had) is inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a subscription of this database",
-    note = "give `stream(\"name\", projection)`, with `impl Projection<Tx> for` the projection"
+    note = "give `queue(\"name\", handler)`, or `stream(\"name\", projection)` with \
+            `impl Projection<Tx> for` the projection"
 )]
-pub trait Subscribe<L: Ledger, D: Driver> {
+pub trait Subscribe<L: Ledger, D: Driver, S, V> {
     /// Forgets the types of what is subscribed.
     #[doc(hidden)]
-    fn subscription(self) -> Subscription<L, D>;
+    fn subscription(self, state: &Arc<S>) -> Subscription<L, D>;
 }
 
-impl<L, D, P> Subscribe<L, D> for Stream<P>
+impl<L, D, S, P> Subscribe<L, D, S, ()> for Stream<P>
 where
     L: Ledger,
     D: Driver,
     P: Projection<Tx<L::Connection>>,
 {
-    fn subscription(self) -> Subscription<L, D> {
-        Subscription(Box::new(self))
+    fn subscription(self, _: &Arc<S>) -> Subscription<L, D> {
+        Subscription::of(self)
     }
 }
 
@@ -102,13 +124,18 @@ impl<L, D> Clone for Shared<L, D> {
     }
 }
 
-trait DynSubscription<L, D>: Send {
+/// A subscription whose types are forgotten.
+pub(crate) trait DynSubscription<L, D>: Send {
     fn describe(&self) -> Result<NewSubscription>;
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result>;
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()>;
 }
 
 impl<L: Ledger, D: Driver> Subscription<L, D> {
+    pub(crate) fn of(subscription: impl DynSubscription<L, D> + 'static) -> Self {
+        Self(Box::new(subscription))
+    }
+
     pub(crate) fn describe(&self) -> Result<NewSubscription> {
         self.0.describe()
     }
@@ -138,12 +165,7 @@ where
     }
 
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {
-        Box::pin(async move {
-            let (lent, tx) = Lent::lend(ledger.snapshot().await?);
-            let checked = self.projection.check(tx).await;
-            lent.take_back().map_err(|_| kept(&self.name))?;
-            checked
-        })
+        Box::pin(check_projection(ledger, &self.name, &self.projection))
     }
 
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
@@ -152,6 +174,18 @@ where
         let subject = Subject { name, of, projection, timeout, stop };
         Box::pin(Engine::new(subject, options.batch_max, shared).run())
     }
+}
+
+/// Asks a projection whether it has what it needs, before anything is read.
+pub(crate) async fn check_projection<L, P>(ledger: &L, name: &str, projection: &P) -> Result
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let (lent, tx) = Lent::lend(ledger.snapshot().await?);
+    let checked = projection.check(tx).await;
+    lent.take_back().map_err(|_| kept(name))?;
+    checked
 }
 
 /// The projection returned, and its transaction did not come back.

@@ -7,16 +7,18 @@
 //! * [`sqlite::Consign`] is the one handle: it begins transactions, publishes, starts workers.
 //! * [`derive@Message`] makes a struct, or an enum of structs, a message.
 //! * [`Projection`] keeps a read model; [`Sum`] is the commonest one, without SQL.
-//! * [`stream`] subscribes a projection under a name.
+//! * [`stream`] subscribes a projection under a name: it reads everything, in order.
+//! * [`queue`] subscribes a handler under a name, an `async fn`: each message is handled by one of
+//!   those who share it; [`Workers`] shows both.
 
 mod builder;
 mod consign;
 mod workers;
 
 pub use consign_core::{
-    Backfill, Batch, Changes, Delivery, Error, Event, HandlerResult, Key, Kind, Message, MessageId,
-    Offset, Outbox, Partition, Projection, Publish, Published, Receipt, Result, Resume, Tx, Upkeep,
-    Verdict,
+    AnyOrder, Backfill, Batch, Changes, Delivery, Error, Event, HandlerResult, Key, Kind, Message,
+    MessageId, Offset, Order, Outbox, Partition, Projection, Publish, Published, Receipt, Result,
+    Resume, Retry, Tx, Upkeep, Verdict,
 };
 /// # Examples
 /// ```
@@ -49,7 +51,9 @@ pub use consign_core::{
 /// ```
 pub use consign_macros::Message;
 pub use consign_sql::{SubscriptionStatus, Sum, SumInto, Value};
-pub use consign_worker::{Running, Stream, stream};
+pub use consign_worker::{
+    Deliveries, FromDelivery, FromRef, Queue, Running, State, Stream, queue, stream,
+};
 
 pub use self::builder::{Builder, Topic, topic};
 pub use self::workers::{NothingSubscribed, Workers};

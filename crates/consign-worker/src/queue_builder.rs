@@ -1,0 +1,194 @@
+//! What is subscribed as a queue: a handler under a name, and its options.
+
+use crate::handler::{Arguments, AsHandler, Bound, Function, HandlerFn, HandlerOutput};
+use crate::projected;
+use crate::queue::{self, Named};
+use crate::subscription::{DynSubscription, Shared, Subscribe, Subscription, check_projection};
+use consign_core::{
+    BoxFuture, Driver, HandlerResult, Message, NewSubscription, Order, Projection, QueueLedger,
+    Reads, Result, Retry, SubscriptionId, SubscriptionName, Topic, Tx,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads a topic as a queue: each message is handled by one of those who share it, and settled on
+/// its own.
+///
+/// A handler is an `async fn` whose first argument is the message, or `Vec<M>` or `Batch<M>` of
+/// them; then come, in any order, up to eight of [`State`](crate::State),
+/// [`Delivery`](consign_core::Delivery), [`Tx`], and types with
+/// [`FromDelivery`](crate::FromDelivery). With `Tx` its effects commit together with the record that
+/// they happened; without, it is called at least once, with the same id each time. A projection with
+/// [`AnyOrder`](consign_core::AnyOrder) is a handler, too.
+///
+/// Several processes that name the same subscription share its messages. A new one begins where the
+/// log ends, without [`Queue::from_start`].
+pub fn queue<F, A>(name: &str, handler: F) -> Queue<F::Work>
+where
+    F: HandlerFn<A>,
+    F::Answer: Future + Send + 'static,
+    <F::Answer as Future>::Output: HandlerOutput,
+{
+    let boxed = |answer: F::Answer| -> BoxFuture<'static, HandlerResult> {
+        Box::pin(async { answer.await.into_result() })
+    };
+    Queue { name: name.to_owned(), work: handler.work(boxed), options: QueueOptions::default() }
+}
+
+/// A handler under a name; see [`queue`].
+#[must_use = "give it to `subscribe`"]
+#[derive(Debug)]
+pub struct Queue<W> {
+    name: String,
+    work: W,
+    options: QueueOptions,
+}
+
+/// How a queue works.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueueOptions {
+    /// Calls at the same time, at least 1; for handlers without `Tx`.
+    pub(crate) concurrency: usize,
+    /// Messages of a call, at least 1; for handlers that take a batch.
+    pub(crate) batch_max: usize,
+    pub(crate) retry: Retry,
+    pub(crate) order: Order,
+    /// How long one call may take.
+    pub(crate) timeout: Duration,
+    /// A new subscription reads what the log still has.
+    pub(crate) from_start: bool,
+}
+
+impl Default for QueueOptions {
+    fn default() -> Self {
+        Self {
+            concurrency: 16,
+            batch_max: usize::MAX,
+            retry: Retry::default(),
+            order: Order::default(),
+            timeout: Duration::from_secs(30),
+            from_start: false,
+        }
+    }
+}
+
+impl<W> Queue<W> {
+    /// So many calls at the same time in this process (at least 1), 16 without this.
+    ///
+    /// For handlers without `Tx`, who wait for others: with `Tx` one call follows the other, since
+    /// SQLite has one writer. Messages of one key are handled one after the other in any case.
+    pub fn concurrency(mut self, calls: usize) -> Self {
+        self.options.concurrency = calls.max(1);
+        self
+    }
+
+    /// At most so many messages in one call (at least 1), for handlers of `Vec<M>` or `Batch<M>`.
+    /// Without this, with `Tx` the clock alone decides, as for a stream.
+    pub fn batch_max(mut self, messages: usize) -> Self {
+        self.options.batch_max = messages.max(1);
+        self
+    }
+
+    /// How often a message is tried that failed, and how long it waits in between.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.options.retry = retry;
+        self
+    }
+
+    /// What becomes of later messages while one waits for its retry; [`Order::ParkKey`] without
+    /// this.
+    pub fn order(mut self, order: Order) -> Self {
+        self.options.order = order;
+        self
+    }
+
+    /// How long one call may take, 30 s without this; then it has failed.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = timeout;
+        self
+    }
+
+    /// At its very first start it reads what the log still has; without this, what is published
+    /// from then on.
+    pub fn from_start(mut self) -> Self {
+        self.options.from_start = true;
+        self
+    }
+
+    fn describe<M: Message>(&self) -> Result<NewSubscription> {
+        Ok(NewSubscription {
+            name: SubscriptionName::new(&self.name)?,
+            topic: Topic::new(M::TOPIC)?,
+            reads: Reads::Queue,
+            kinds: M::KINDS.to_vec(),
+        })
+    }
+}
+
+impl<L, D, S, V, A> Subscribe<L, D, S, V> for Queue<Function<A>>
+where
+    L: QueueLedger,
+    D: Driver,
+    S: Send + Sync + 'static,
+    A: Arguments<S, L::Connection, V> + 'static,
+    V: 'static,
+{
+    fn subscription(self, state: &Arc<S>) -> Subscription<L, D> {
+        let Self { name, work, options } = self;
+        let work = Bound::new(work, Arc::clone(state));
+        Subscription::of(Queue { name, work, options })
+    }
+}
+
+impl<L, D, S, V, A> DynSubscription<L, D> for Queue<Bound<S, A, V>>
+where
+    L: QueueLedger,
+    D: Driver,
+    S: Send + Sync + 'static,
+    A: Arguments<S, L::Connection, V> + 'static,
+    V: 'static,
+{
+    fn describe(&self) -> Result<NewSubscription> {
+        self.describe::<A::Message>()
+    }
+
+    fn check<'a>(&'a self, _: &'a L) -> BoxFuture<'a, Result> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let Self { name, work, options } = *self;
+        Box::pin(queue::run(Named { name, of }, work, options, shared))
+    }
+}
+
+impl<L, D, S, P> Subscribe<L, D, S, ()> for Queue<AsHandler<P>>
+where
+    L: QueueLedger,
+    D: Driver,
+    P: Projection<Tx<L::Connection>>,
+{
+    fn subscription(self, _: &Arc<S>) -> Subscription<L, D> {
+        Subscription::of(self)
+    }
+}
+
+impl<L, D, P> DynSubscription<L, D> for Queue<AsHandler<P>>
+where
+    L: QueueLedger,
+    D: Driver,
+    P: Projection<Tx<L::Connection>>,
+{
+    fn describe(&self) -> Result<NewSubscription> {
+        self.describe::<P::Event>()
+    }
+
+    fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {
+        Box::pin(check_projection(ledger, &self.name, &self.work.0))
+    }
+
+    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let Self { name, work: AsHandler(projection), options } = *self;
+        Box::pin(projected::run(Named { name, of }, projection, options, shared))
+    }
+}

@@ -1,0 +1,19 @@
+use consign::sqlite::Consign;
+use consign::{Message, queue};
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize, Deserialize, Message)]
+#[message(kind = "article.published")]
+struct Published;
+
+async fn mail(_: Published) -> Result<(), std::io::Error> {
+    Ok(())
+}
+
+async fn run(consign: Consign) -> consign::Result {
+    consign.workers().subscribe(queue("mailer", mail)).start().await?.shutdown().await
+}
+
+fn main() {
+    let _ = run;
+}
