@@ -10,25 +10,26 @@ use crate::{dead_letter, waiting};
 use consign_core::{Epoch, Key, Offset, Partition, SubscriptionId};
 use rusqlite::{Connection, Row, params};
 
-/// Messages that one piece takes, at most: it holds the write lock.
+/// Messages that are touched in one go, at most: it holds the write lock.
 const PIECE_MAX: usize = 200;
-/// Rows that are looked at for one piece, at most, without the lock.
+/// Rows that are looked at in one go, at most, without the lock.
 const LOOK_MAX: usize = 10_000;
 /// Commands of a partition that are in work at once.
 const COMMANDS_MAX: usize = 100;
 /// What a rate has not used is lost after this: a second, in microseconds.
 const SECOND: i64 = 1_000_000;
 
-const OPEN: &str = "SELECT id, request, verb, message, key, payload, fingerprint, reason, kind,
+pub(crate) const OPEN: &str =
+    "SELECT id, request, verb, message, key, payload, fingerprint, reason, kind,
         until_letter, after_offset, rate
     FROM consign_command WHERE subscription = ?1 AND partition = ?2 AND done_at IS NULL
     ORDER BY id LIMIT ?3";
-const LETTERS: &str = "SELECT log_offset, id <= ?4 AND (?5 IS NULL OR message = ?5)
+pub(crate) const LETTERS: &str = "SELECT log_offset, id <= ?4 AND (?5 IS NULL OR message = ?5)
         AND (?6 IS NULL OR fingerprint = ?6) AND (?7 IS NULL OR reason = ?7)
         AND (?8 IS NULL OR kind = ?8)
     FROM consign_dead_letter WHERE subscription = ?1 AND partition = ?2 AND log_offset > ?3
     ORDER BY log_offset";
-const WAITING: &str = "SELECT log_offset, (?4 IS NULL OR id = ?4)
+pub(crate) const WAITING: &str = "SELECT log_offset, (?4 IS NULL OR id = ?4)
         AND (?5 IS NULL OR fingerprint = ?5) AND ?6 IS NULL AND (?7 IS NULL OR kind = ?7)
     FROM consign_retry WHERE subscription = ?1 AND partition = ?2 AND log_offset > ?3
     ORDER BY log_offset";
@@ -89,6 +90,12 @@ struct Command {
     rate: Option<i64>,
 }
 
+/// What one call may still do.
+struct Left {
+    messages: usize,
+    rows: usize,
+}
+
 /// A command, and the messages that it comes to next.
 pub(crate) struct Piece {
     command: Command,
@@ -110,11 +117,14 @@ pub(crate) fn pieces(
     owned: &[(Partition, Epoch)],
     now: i64,
 ) -> rusqlite::Result<Vec<Piece>> {
-    let mut pieces = Vec::new();
+    let (mut pieces, mut left) = (Vec::new(), Left { messages: PIECE_MAX, rows: LOOK_MAX });
     for (partition, _) in owned {
         let row = CursorRow::new(of, topic, *partition);
         for command in open(db, row)? {
-            pieces.extend(piece(db, row, *partition, command, now)?);
+            if left.messages == 0 || left.rows == 0 {
+                return Ok(pieces);
+            }
+            pieces.extend(piece(db, row, *partition, command, &mut left, now)?);
         }
     }
     Ok(pieces)
@@ -150,10 +160,11 @@ fn piece(
     row: CursorRow,
     partition: Partition,
     command: Command,
+    left: &mut Left,
     now: i64,
 ) -> rusqlite::Result<Option<Piece>> {
     let Some(verb) = command.verb else { return Ok(None) };
-    let max = allowed(db, &command, now)?.0;
+    let max = allowed(db, &command, now)?.0.min(left.messages);
     if max == 0 {
         return Ok(None);
     }
@@ -163,7 +174,9 @@ fn piece(
         Piece { command, verb, partition, row, letters, waiting, after_offset, is_last: true };
     // One message is looked for under the lock: a command before this one may have moved it.
     if piece.command.message.is_none() && piece.command.key.is_none() {
-        piece.look_for_all(db, max)?;
+        piece.look_for_all(db, max, left)?;
+    } else {
+        left.messages -= 1;
     }
     Ok(Some(piece))
 }
@@ -195,11 +208,16 @@ impl Piece {
     fn offsets_of(&self, db: &Connection, select: &str) -> rusqlite::Result<Vec<Offset>> {
         let mut select = db.prepare_cached(select)?;
         let given = params![self.row.subscription, self.row.partition, self.command.message];
-        select.query_map(given, |row| offset(row.get(0)?))?.collect()
+        select.query_map(given, |row| row.get(0).map(offset))?.collect()
     }
 
     /// All that the command means, in the order of the log, from where it has come to.
-    fn look_for_all(&mut self, db: &Connection, max: usize) -> rusqlite::Result<()> {
+    fn look_for_all(
+        &mut self,
+        db: &Connection,
+        max: usize,
+        left: &mut Left,
+    ) -> rusqlite::Result<()> {
         let Command { message, fingerprint, reason, kind, until_letter, .. } = &self.command;
         let (of, partition, after) = (self.row.subscription, self.row.partition, self.after_offset);
         let is_letters = self.verb.looks_at_letters();
@@ -210,18 +228,19 @@ impl Piece {
         } else {
             select.query(params![of, partition, after, message, fingerprint, reason, kind])
         };
-        let (mut rows, mut looked, mut found) = (rows?, 0, Vec::new());
+        let (mut rows, mut found) = (rows?, Vec::new());
         while let Some(row) = rows.next()? {
-            if looked == LOOK_MAX || found.len() == max {
+            if left.rows == 0 || found.len() == max {
                 self.is_last = false;
                 break;
             }
-            looked += 1;
+            left.rows -= 1;
             self.after_offset = row.get(0)?;
             if row.get::<_, bool>(1)? {
-                found.push(offset(self.after_offset)?);
+                found.push(offset(self.after_offset));
             }
         }
+        left.messages -= found.len();
         *(if is_letters { &mut self.letters } else { &mut self.waiting }) = found;
         Ok(())
     }
@@ -239,8 +258,8 @@ impl Piece {
     }
 }
 
-fn offset(stored: i64) -> rusqlite::Result<Offset> {
-    Ok(Offset(stored.cast_unsigned()))
+fn offset(stored: i64) -> Offset {
+    Offset(stored.cast_unsigned())
 }
 
 /// Does what was found, where the epoch is the newest still; answers what has changed.

@@ -96,7 +96,15 @@ impl WriteConnection {
         self.rewound.reset();
         self.savepoint = false;
         let immediate = sqlx::SqlStr::from_static("BEGIN IMMEDIATE");
-        Manager::begin(&mut self.connection, Some(immediate)).await
+        Manager::begin(&mut self.connection, Some(immediate)).await?;
+        // What begins it may write, by itself it does not.
+        self.rewound.take_written();
+        Ok(())
+    }
+
+    /// Asks whether a statement that may write has begun to run since this was last asked.
+    pub(crate) fn has_written(&self) -> bool {
+        self.rewound.take_written()
     }
 
     /// Goes on in the open transaction, in a savepoint that can be rolled back alone.

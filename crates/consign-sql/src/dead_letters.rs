@@ -121,7 +121,7 @@ fn page(db: &Connection, wanted: &DeadLetters, max: usize) -> rusqlite::Result<V
 
 /// The statement of just these conditions, so that it is planned for them; `None`: there is no
 /// such subscription.
-fn query(
+pub(crate) fn query(
     db: &Connection,
     wanted: &DeadLetters,
     max: usize,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Of a key only the first in the log may come, and nothing of a key that somebody paused.
-const HEADS: &str = "SELECT due_at, log_offset, parked.key
+pub(crate) const HEADS: &str = "SELECT due_at, log_offset, parked.key
     FROM consign_retry head LEFT JOIN consign_parked_key parked
       ON parked.subscription = ?1 AND parked.partition = ?2 AND parked.key = head.key
     WHERE head.subscription = ?1 AND head.partition = ?2 AND head.due_at <= ?3
@@ -22,12 +22,12 @@ const HEADS: &str = "SELECT due_at, log_offset, parked.key
              AND before.partition = ?2 AND before.key = head.key
              AND before.log_offset < head.log_offset)))
     ORDER BY head.due_at LIMIT ?4";
-const NEXT: &str = "SELECT min(due_at) FROM consign_retry
+pub(crate) const NEXT: &str = "SELECT min(due_at) FROM consign_retry
     WHERE subscription = ?1 AND partition = ?2 AND due_at > ?3";
 const ONE: &str = "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
         payload, published_at
     FROM consign_retry WHERE subscription = ?1 AND partition = ?2 AND log_offset = ?3";
-const CHAIN: &str = "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
+pub(crate) const CHAIN: &str = "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
         payload, published_at
     FROM consign_retry WHERE subscription = ?1 AND partition = ?2 AND key = ?3
     ORDER BY log_offset LIMIT ?4";

@@ -71,12 +71,22 @@ impl SqlLedger {
     }
 
     /// A short transaction of our own statements, in a turn of its own.
-    pub(crate) async fn write<T: Send>(
+    async fn write<T: Send>(
         &self,
         doing: &str,
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
     ) -> Result<T> {
-        let mut tx = self.log.writers().begin().await?;
+        let tx = self.log.writers().begin().await?;
+        self.write_in(tx, doing, statements).await
+    }
+
+    /// Runs our own statements, and commits.
+    pub(crate) async fn write_in<T: Send>(
+        &self,
+        mut tx: WorkerTransaction,
+        doing: &str,
+        statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
+    ) -> Result<T> {
         match in_one_hop(&mut tx, doing, statements).await {
             Ok(answer) => tx.commit().await.map(|()| answer),
             Err(error) => {

@@ -19,6 +19,8 @@ mod liveness;
 mod migrate;
 mod owner;
 mod place;
+#[cfg(test)]
+mod plans;
 mod publish;
 mod queue_ledger;
 mod receive;

@@ -23,8 +23,7 @@ impl QueueLedger for SqlLedger {
     }
 
     async fn begin_for(&self, of: SubscriptionId, purpose: Purpose) -> Result<WorkerTransaction> {
-        let (_, _) = (of, purpose);
-        self.log().writers().begin().await
+        self.log().writers().begin_for(self.log(), of, purpose).await
     }
 
     async fn fenced(
@@ -70,19 +69,20 @@ impl QueueLedger for SqlLedger {
             return Ok(Vec::new());
         }
         let carry_out = |db: &Connection| command::carry_out(db, owned, pieces, now);
-        self.write("do what is asked for", carry_out).await
+        let tx = self.begin_for(of, Purpose::Marks).await?;
+        self.write_in(tx, "do what is asked for", carry_out).await
     }
 
     fn fault(&self, error: &BoxError) -> Fault {
         fault::fault(error)
     }
 
-    fn has_written(&self, _: &mut WorkerTransaction) -> bool {
-        true
+    fn has_written(&self, tx: &mut WorkerTransaction) -> bool {
+        tx.has_written()
     }
 
-    fn is_too_weak(&self, _: &WorkerTransaction) -> bool {
-        false
+    fn is_too_weak(&self, tx: &WorkerTransaction) -> bool {
+        tx.is_too_weak()
     }
 
     fn now(&self) -> SystemTime {

@@ -45,11 +45,11 @@ const PARK: &str = "INSERT INTO consign_parked_key (subscription, partition, key
     SELECT subscription, partition, key, ?4 FROM consign_retry
     WHERE subscription = ?1 AND partition = ?2 AND log_offset = ?3 AND key IS NOT NULL
     ON CONFLICT DO NOTHING";
-const NEXT: &str = "UPDATE consign_retry SET due_at = ?4
+pub(crate) const NEXT: &str = "UPDATE consign_retry SET due_at = ?4
     WHERE subscription = ?1 AND partition = ?2 AND due_at IS NULL
       AND log_offset = (SELECT min(log_offset) FROM consign_retry
                         WHERE subscription = ?1 AND partition = ?2 AND key = ?3)";
-const UNPARK: &str = "DELETE FROM consign_parked_key
+pub(crate) const UNPARK: &str = "DELETE FROM consign_parked_key
     WHERE subscription = ?1 AND partition = ?2 AND key = ?3 AND paused = 0
       AND NOT EXISTS (SELECT 1 FROM consign_retry
                       WHERE subscription = ?1 AND partition = ?2 AND key = ?3)";

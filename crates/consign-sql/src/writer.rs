@@ -1,16 +1,19 @@
 //! The workers' side of the write lock: one connection a process, one turn after the other.
 
 mod open;
+mod publishing;
 
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
+use crate::handle::Log;
 use crate::sqlite::checkpoint::Checkpoints;
 use crate::sqlite::gate::beside;
 use crate::sqlite::pace::{Costs, Pace};
-use crate::sqlite::thread::Cut;
+use crate::sqlite::thread::{Cut, in_one_hop};
 use crate::sqlite::turns::{Turn, Turns};
-use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Result, SubscriptionId};
+use consign_core::{BoxFuture, Draft, Error, MessageId, Outbox, Purpose, Result, SubscriptionId};
 use open::Open;
+use publishing::{Publishers, Publishing};
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -31,6 +34,7 @@ const SLOT_WAIT_MAX: Duration = Duration::from_secs(10);
 pub(crate) struct Writers {
     slot: Arc<Mutex<Slot>>,
     paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
+    publishers: Publishers,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,8 @@ struct Slot {
 #[derive(Debug)]
 struct Writer {
     connection: WriteConnection,
+    /// A commit is on disk when it has returned.
+    is_durable: bool,
     cut: Cut,
     turns: Turns,
     checkpoints: Checkpoints,
@@ -53,7 +59,7 @@ struct Writer {
 impl Writers {
     pub(crate) fn new(connections: Connections, path: PathBuf) -> Self {
         let slot = Arc::new(Mutex::new(Slot { connections, path, writer: None }));
-        Self { slot, paces: Arc::default() }
+        Self { slot, paces: Arc::default(), publishers: Publishers::default() }
     }
 
     /// Messages that the next transaction of a subscription should take.
@@ -67,16 +73,38 @@ impl Writers {
         drop(self.slot.lock().await);
     }
 
-    /// Waits for the turn, then for the write lock.
+    /// Begins for an effect whose cursor lies in this same file: a power cut takes both back.
     pub(crate) async fn begin(&self) -> Result<WorkerTransaction> {
+        self.begin_with(false).await
+    }
+
+    /// Begins for a queue: durable where something outside of the file has happened, or will.
+    pub(crate) async fn begin_for(
+        &self,
+        log: &Log,
+        of: SubscriptionId,
+        purpose: Purpose,
+    ) -> Result<WorkerTransaction> {
+        let is_durable = purpose == Purpose::Marks || self.publishers.contains(of);
+        let mut tx = self.begin_with(is_durable).await?;
+        if purpose == Purpose::Handlers {
+            let publishers = self.publishers.clone();
+            tx.publishing = Some(Publishing::new(log.clone(), of, publishers, is_durable));
+        }
+        Ok(tx)
+    }
+
+    /// Waits for the turn, then for the write lock.
+    async fn begin_with(&self, is_durable: bool) -> Result<WorkerTransaction> {
         let slot = Arc::clone(&self.slot).lock_owned();
         let mut slot = tokio::time::timeout(SLOT_WAIT_MAX, slot).await.map_err(|_| kept_open())?;
-        let turn = slot.begin().await?;
+        let turn = slot.begin(is_durable).await?;
         let open = Open { turn, slot, begun: Instant::now(), unended: true };
         Ok(WorkerTransaction {
             tx: Tx::Writes(Some(open)),
             paces: Arc::clone(&self.paces),
             fold: None,
+            publishing: None,
         })
     }
 }
@@ -98,6 +126,7 @@ impl Slot {
             let checkpoints = self.connections.open(Role::Checkpoints).await?;
             self.writer = Some(Writer {
                 connection,
+                is_durable: false,
                 cut,
                 turns: Turns::open(&self.path)?,
                 checkpoints: Checkpoints::new(checkpoints),
@@ -108,8 +137,9 @@ impl Slot {
         Ok(self.writer.as_mut().expect("opened above"))
     }
 
-    async fn begin(&mut self) -> Result<Turn> {
+    async fn begin(&mut self, is_durable: bool) -> Result<Turn> {
         let writer = self.writer().await?;
+        writer.make_durable(is_durable).await?;
         let mut turn = writer.turns.take().await;
         writer.cut.reset();
         let begun = begin(&mut writer.connection, &mut turn).await;
@@ -117,6 +147,22 @@ impl Slot {
             self.writer = None;
         }
         begun.map(|()| turn)
+    }
+}
+
+impl Writer {
+    /// SQLite changes it between transactions only.
+    async fn make_durable(&mut self, is_durable: bool) -> Result {
+        if self.is_durable == is_durable {
+            return Ok(());
+        }
+        let pragma =
+            if is_durable { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+        let connection = &mut self.connection.connection;
+        in_one_hop(connection, "choose how durable a commit is", |db| db.execute_batch(pragma))
+            .await?;
+        self.is_durable = is_durable;
+        Ok(())
     }
 }
 
@@ -151,6 +197,8 @@ pub struct WorkerTransaction {
     paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
     /// Whose messages it takes, and how many.
     fold: Option<(SubscriptionId, usize)>,
+    /// A handler's may publish.
+    publishing: Option<Publishing>,
 }
 
 #[derive(Debug)]
@@ -161,7 +209,7 @@ enum Tx {
 
 impl WorkerTransaction {
     pub(crate) fn reads(connection: SqliteConnection) -> Self {
-        Self { tx: Tx::Reads(connection), paces: Arc::default(), fold: None }
+        Self { tx: Tx::Reads(connection), paces: Arc::default(), fold: None, publishing: None }
     }
 
     /// Says what the transaction takes, so that the next one's size can be learnt.
@@ -169,9 +217,26 @@ impl WorkerTransaction {
         self.fold = Some((of, messages));
     }
 
+    /// A handler wanted to publish, and the transaction is not durable.
+    pub(crate) fn is_too_weak(&self) -> bool {
+        self.publishing.as_ref().is_some_and(Publishing::is_too_weak)
+    }
+
+    /// Asks whether a statement that may write has run since this was last asked.
+    pub(crate) fn has_written(&mut self) -> bool {
+        match &mut self.tx {
+            Tx::Writes(Some(open)) => open.writer().connection.has_written(),
+            Tx::Writes(None) | Tx::Reads(_) => false,
+        }
+    }
+
     /// Commits; what follows in the turn goes on without the caller.
     pub(crate) async fn commit(mut self) -> Result {
         let Tx::Writes(open) = &mut self.tx else { return Ok(()) };
+        if let Some(publishing) = &mut self.publishing {
+            let open = open.as_mut().expect("it ends once");
+            publishing.settle(&mut open.writer().connection).await?;
+        }
         let mut open = open.take().expect("it ends once");
         let started = Instant::now();
         let committed = open.writer().connection.commit().await;
@@ -182,6 +247,7 @@ impl WorkerTransaction {
         open.unended = false;
         let (held, commit) = (open.begun.elapsed(), started.elapsed());
         self.learn(&mut open, held, commit);
+        self.publishing.take().into_iter().for_each(Publishing::committed);
         tokio::spawn(open.rest(held));
         Ok(())
     }
@@ -237,7 +303,10 @@ impl DerefMut for WorkerTransaction {
 }
 
 impl Outbox for WorkerTransaction {
-    fn put(&mut self, _: Vec<Draft>) -> BoxFuture<'_, Result<Vec<MessageId>>> {
+    fn put(&mut self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Vec<MessageId>>> {
+        if let (Some(publishing), Tx::Writes(Some(open))) = (&mut self.publishing, &mut self.tx) {
+            return Box::pin(publishing.put(&mut open.writer().connection, drafts));
+        }
         let message = "a projection publishes nothing, since a rebuild may replay what it reads: \
                        publish in the request, beside the row that the message tells of";
         Box::pin(async move { Err(Error::new("projection-publishes", message)) })

@@ -34,10 +34,13 @@ pub(crate) fn is_full(db: &Connection) -> bool {
     unsafe { ffi::sqlite3_errcode(db.handle()) == ffi::SQLITE_FULL }
 }
 
-/// Knows whether a savepoint may have been rolled back: SQLite has no hook for that, so it is
-/// heard from the statements as they run.
+/// Knows whether a savepoint may have been rolled back, or something written: SQLite has no hook
+/// for that, so it is heard from the statements as they run.
 #[derive(Debug, Default)]
-pub(crate) struct Rewound(AtomicBool);
+pub(crate) struct Rewound {
+    rewound: AtomicBool,
+    written: AtomicBool,
+}
 
 impl Rewound {
     /// Listens to all statements of a connection; whoever listened before no longer does.
@@ -57,12 +60,17 @@ impl Rewound {
 
     /// A request begins.
     pub(crate) fn reset(&self) {
-        self.0.store(false, Ordering::SeqCst);
+        self.rewound.store(false, Ordering::SeqCst);
     }
 
     /// Asks whether what was written since may have been taken back in part.
     pub(crate) fn is_rewound(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+        self.rewound.load(Ordering::SeqCst)
+    }
+
+    /// Asks whether a statement that may write has begun to run since this was last asked.
+    pub(crate) fn take_written(&self) -> bool {
+        self.written.swap(false, Ordering::SeqCst)
     }
 }
 
@@ -83,13 +91,17 @@ unsafe extern "C" fn heard(
         }
         return 0;
     }
-    // SAFETY: `of` is the statement that begins to run, whose text lives as long as it does.
+    // SAFETY: the connection is not closed yet, so the count taken in `watch` holds it.
+    let heard = unsafe { &*context.cast::<Rewound>().cast_const() };
+    // SAFETY: `of` is the statement that begins to run.
+    if unsafe { ffi::sqlite3_stmt_readonly(of.cast()) } == 0 {
+        heard.written.store(true, Ordering::SeqCst);
+    }
+    // SAFETY: as above; its text lives as long as it does.
     let text = unsafe { ffi::sqlite3_sql(of.cast()) };
     // SAFETY: as above; SQLite's texts end with a zero.
     if text.is_null() || may_rewind(unsafe { CStr::from_ptr(text) }.to_bytes()) {
-        // SAFETY: the connection is not closed yet, so the count taken in `watch` holds it.
-        let rewound = unsafe { &*context.cast::<Rewound>().cast_const() };
-        rewound.0.store(true, Ordering::SeqCst);
+        heard.rewound.store(true, Ordering::SeqCst);
     }
     0
 }
