@@ -261,11 +261,13 @@ impl WorkerTransaction {
     }
 
     fn learn(&self, open: &mut Open, held: Duration, commit: Duration) {
+        open.turn.note_waiting();
+        let is_alone = !open.turn.others_recently();
         let costs = &mut open.writer().costs;
         costs.committed(commit);
         let Some((of, messages)) = self.fold else { return };
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
-        paces.entry(of).or_default().committed(messages, held, costs.hold());
+        paces.entry(of).or_default().committed(messages, held, costs, is_alone);
     }
 }
 

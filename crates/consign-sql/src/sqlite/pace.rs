@@ -6,6 +6,9 @@ use std::time::Duration;
 const HOLD_MIN: Duration = Duration::from_millis(1);
 /// A worker may hold the lock for as long as a sync takes here, but not for longer than this.
 const HOLD_MAX: Duration = Duration::from_micros(2_500);
+/// Where no request was seen lately it may hold the lock for so long: a larger batch costs less a
+/// message, and the first request that comes waits for one of them.
+const HOLD_ALONE: Duration = Duration::from_millis(5);
 /// A rest is so many times as long as the hold.
 const REST: f64 = 2.0;
 /// The first batch of a subscription.
@@ -16,9 +19,16 @@ const MESSAGES_MAX: usize = 8_000;
 /// writes, where they are dear its two syncs are shared by more.
 const PASSIVE_PAGES: (i64, i64) = (250, 2_000);
 
-/// The batch size of one subscription, by the clock.
-#[derive(Debug)]
+/// The batch sizes of one subscription, by the clock: beside requests, and alone.
+#[derive(Debug, Default)]
 pub(crate) struct Pace {
+    beside: Size,
+    alone: Size,
+    is_alone: bool,
+}
+
+#[derive(Debug)]
+struct Size {
     messages: usize,
     last: Duration,
 }
@@ -30,20 +40,35 @@ pub(crate) struct Costs {
     commit: Duration,
 }
 
-impl Default for Pace {
+impl Pace {
+    /// Messages that the next transaction should take.
+    pub(crate) fn messages(&self) -> usize {
+        if self.is_alone { self.alone.messages } else { self.beside.messages }
+    }
+
+    /// Learns from a transaction of `messages` that held the lock for `held`, and whether the next
+    /// one is alone.
+    pub(crate) fn committed(
+        &mut self,
+        messages: usize,
+        held: Duration,
+        costs: &Costs,
+        is_alone: bool,
+    ) {
+        let was_alone = std::mem::replace(&mut self.is_alone, is_alone);
+        let size = if was_alone { &mut self.alone } else { &mut self.beside };
+        size.committed(messages, held, costs.hold(was_alone));
+    }
+}
+
+impl Default for Size {
     fn default() -> Self {
         Self { messages: MESSAGES_FIRST, last: Duration::MAX }
     }
 }
 
-impl Pace {
-    /// Messages that the next transaction should take.
-    pub(crate) fn messages(&self) -> usize {
-        self.messages
-    }
-
-    /// Learns from a transaction of `messages` that held the lock for `held`.
-    pub(crate) fn committed(&mut self, messages: usize, held: Duration, target: Duration) {
+impl Size {
+    fn committed(&mut self, messages: usize, held: Duration, target: Duration) {
         // The first commit after a restart of the WAL syncs its header: one long hold is no reason
         // for smaller batches, two are.
         let typical = std::mem::replace(&mut self.last, held).min(held);
@@ -84,18 +109,43 @@ impl Costs {
 
     /// How long a transaction may hold the lock: as long as a sync; where each commit syncs, twice
     /// as long as that, or nothing would get done.
-    pub(crate) fn hold(&self) -> Duration {
-        HOLD_MIN.max(self.sync).max(self.commit * 2)
+    fn hold(&self, is_alone: bool) -> Duration {
+        let least = if is_alone { HOLD_ALONE } else { HOLD_MIN };
+        least.max(self.sync).max(self.commit * 2)
     }
 
     /// How long to rest after a transaction that held the lock for `held`.
     pub(crate) fn rest(&self, held: Duration) -> Duration {
-        held.min(self.hold() * 4).mul_f64(REST)
+        held.min(self.hold(false) * 4).mul_f64(REST)
     }
 
     /// After so many pages that are not yet copied a checkpoint is due.
     pub(crate) fn passive_pages(&self) -> i64 {
         let sync = i64::try_from(self.sync.as_micros()).unwrap_or(i64::MAX / 4);
         (sync * 4 / 5).clamp(PASSIVE_PAGES.0, PASSIVE_PAGES.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn held(messages: usize) -> Duration {
+        Duration::from_micros(40) * u32::try_from(messages).expect("a small count")
+    }
+
+    #[test]
+    fn a_batch_that_grew_alone_is_small_again_beside_requests() {
+        let (mut pace, mut costs) = (Pace::default(), Costs::default());
+        costs.committed(Duration::from_micros(100));
+        for _ in 0..50 {
+            let messages = pace.messages();
+            pace.committed(messages, held(messages), &costs, true);
+        }
+        let alone = pace.messages();
+        assert!((100..200).contains(&alone), "{alone} messages alone");
+        pace.committed(alone, held(alone), &costs, false);
+        let beside = pace.messages();
+        assert!(held(beside) <= HOLD_MIN * 3 / 2, "{beside} messages beside requests");
     }
 }

@@ -121,6 +121,13 @@ impl Turn {
         }
     }
 
+    /// Notes whether a request waits for the lock.
+    pub(crate) fn note_waiting(&mut self) {
+        if self.somebody_waits() {
+            self.others();
+        }
+    }
+
     pub(crate) fn others_recently(&self) -> bool {
         self.held.is_none() || self.quiet < RECENT_TURNS
     }

@@ -56,9 +56,7 @@ impl Open {
         if let Err(error) = self.checkpoint().await {
             tracing::warn!(%error, "a checkpoint failed; the next turn tries again");
         }
-        if !self.turn.may_begin() {
-            self.turn.others();
-        }
+        self.turn.note_waiting();
         if self.turn.others_recently() && self.slot.writer.is_some() {
             self.sync();
             tokio::task::yield_now().await;
