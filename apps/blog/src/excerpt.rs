@@ -47,6 +47,9 @@ pub(crate) fn excerpt(text: &str, wanted: &BTreeSet<String>) -> String {
 
 /// A text as it is compared, in any script: case and accents do not matter.
 pub(crate) fn folded(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
     let marks_dropped = text.nfd().filter(|character| !is_combining_mark(*character));
     marks_dropped.flat_map(char::to_lowercase).collect::<String>().replace('ß', "ss")
 }

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::state::App;
 
 /// Articles of one transaction, at most: one that is very long must not come with many others.
-pub(crate) const BATCH_MAX: usize = 32;
+pub(crate) const BATCH_MAX: usize = 64;
 /// Articles of one piece of the backfill; the worker takes as many pieces as the clock lets it.
 const PIECE: usize = 8;
 /// Pages that one upkeep merges, for the same reason.
@@ -73,14 +73,12 @@ async fn index(
     tx: &mut SqliteConnection,
     articles: impl IntoIterator<Item = i64>,
 ) -> sqlx::Result<()> {
-    // Three statements, however many articles there are: each is a hop to SQLite's thread.
+    // Each query is a hop to SQLite's thread and back while the write lock is held: so two, however
+    // many articles there are.
     let articles = serde_json::Value::from_iter(articles).to_string();
-    sqlx::query("delete from article_search where rowid in (select value from json_each(?1))")
-        .bind(&articles)
-        .execute(&mut *tx)
-        .await?;
     let texts: Vec<(i64, String, String)> = sqlx::query_as(
-        "select id, title, body from articles where id in (select value from json_each(?1))",
+        "delete from article_search where rowid in (select value from json_each(?1));
+         select id, title, body from articles where id in (select value from json_each(?1))",
     )
     .bind(&articles)
     .fetch_all(&mut *tx)
