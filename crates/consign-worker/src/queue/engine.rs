@@ -188,10 +188,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     }
 
     async fn find_due(&mut self) -> Result {
-        let ledger = &*self.shared.ledger;
-        if self.concurrency() == 0 || !self.retries.is_wanted(ledger.now()) {
+        if self.concurrency() == 0 || !self.retries.is_wanted(self.shared.ledger.now()) {
             return Ok(());
         }
+        // What has ended, and is not written, would be found once more.
+        self.settle().await?;
+        let ledger = &*self.shared.ledger;
         let owned = self.holding.staying();
         let partitions = owned.iter().map(|(partition, _)| *partition).collect::<Vec<_>>();
         let due = ledger.due(self.subject.of, &partitions, DUE_MAX).await?;

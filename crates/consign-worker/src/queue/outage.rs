@@ -80,19 +80,25 @@ impl Outages {
         wait
     }
 
-    /// A message failed for a reason that may lie elsewhere. When it is the last of too many in a
-    /// row, answers those before it, whose attempts are to be given back.
+    /// A message failed for a reason that may lie elsewhere. When it does, answers those that failed
+    /// before for the same reason, whose attempts are to be given back.
     pub(crate) fn suspect(&mut self, item: &Item, fingerprint: &str) -> Option<Vec<Failed>> {
+        if self.is_open() {
+            return Some(Vec::new());
+        }
         if self.fingerprint != fingerprint {
             self.streak.clear();
             fingerprint.clone_into(&mut self.fingerprint);
         }
         let who = item.key().map_or(Who::Message(item.envelope.id), |key| Who::Key(key.clone()));
-        let Item { partition, offset, attempt, .. } = *item;
-        if self.streak.iter().all(|failed| failed.who != who) {
+        let is_new = self.streak.iter().all(|failed| failed.who != who);
+        if is_new && self.streak.len() + 1 >= KEYS_IN_A_ROW {
+            return Some(std::mem::take(&mut self.streak));
+        }
+        if is_new {
+            let Item { partition, offset, attempt, .. } = *item;
             self.streak.push(Failed { partition, offset, attempt, who });
         }
-        let is_outage = self.is_open() || self.streak.len() >= KEYS_IN_A_ROW;
-        is_outage.then(|| std::mem::take(&mut self.streak))
+        None
     }
 }

@@ -5,6 +5,7 @@
     reason = "tests read files, look at the clock, and print their seeds"
 )]
 
+mod any_order;
 mod attacks;
 mod backfill;
 mod child;
@@ -28,6 +29,7 @@ mod message;
 mod owners;
 mod power_cut;
 mod publish;
+mod queue;
 mod readers;
 mod reading;
 mod runtime_ends;
