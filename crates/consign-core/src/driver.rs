@@ -27,6 +27,9 @@ mod reader {
 
     /// Reads pages of one topic.
     pub trait Reader: Send + 'static {
+        /// The messages of a page, in offset order; an envelope is made when its turn comes.
+        type Messages: Iterator<Item = (Offset, Envelope)> + Send;
+
         /// Reads the next page of each partition that is asked for, in the same order.
         ///
         /// Must answer messages in offset order, without a gap among what was committed. Is
@@ -34,7 +37,7 @@ mod reader {
         fn read(
             &mut self,
             requests: &[PageRequest],
-        ) -> impl Future<Output = Result<Vec<Page>>> + Send;
+        ) -> impl Future<Output = Result<Vec<Page<Self::Messages>>>> + Send;
     }
 
     /// What is asked of one partition.
@@ -52,9 +55,9 @@ mod reader {
 
     /// What is read of a partition in one go.
     #[derive(Debug)]
-    pub struct Page {
+    pub struct Page<M> {
         /// In offset order.
-        pub messages: Vec<(Offset, Envelope)>,
+        pub messages: M,
         /// A bound ended the page, not the log.
         pub more: bool,
     }

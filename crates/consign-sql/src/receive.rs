@@ -7,13 +7,15 @@ use crate::sqlite::thread::in_one_long_hop;
 use crate::topics::TopicRow;
 use bytes::Bytes;
 use consign_core::{
-    Changes, Driver, Envelope, Key, MessageId, Offset, Page, PageRequest, Reader, Result, Topic,
+    Changes, Driver, Envelope, KEY_BYTES_MAX, Key, MessageId, Offset, Page, PageRequest, Reader,
+    Result, Topic,
 };
+use rusqlite::types::{FromSqlResult, ValueRef};
 use rusqlite::{Connection, Row, params};
 use sqlx::SqliteConnection;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+use std::vec;
 use uuid::Uuid;
 
 const PAGE: &str = "SELECT position, id, kind, version, key, headers, payload, published_at
@@ -44,7 +46,9 @@ impl Driver for Log {
 }
 
 impl Reader for LogReader {
-    async fn read(&mut self, requests: &[PageRequest]) -> Result<Vec<Page>> {
+    type Messages = Messages;
+
+    async fn read(&mut self, requests: &[PageRequest]) -> Result<Vec<Page<Messages>>> {
         if self.connection.is_none() {
             self.connection = Some(self.log.connections().open(Role::Reads).await?);
         }
@@ -65,7 +69,7 @@ fn pages(
     topic: TopicRow,
     requests: &[PageRequest],
     kinds: &mut Vec<Arc<str>>,
-) -> rusqlite::Result<Vec<Page>> {
+) -> rusqlite::Result<Vec<Page<Messages>>> {
     let mut select = db.prepare(PAGE)?;
     let read = |request: &PageRequest| {
         let number = topic.number(request.partition);
@@ -81,16 +85,16 @@ fn page(
     mut rows: rusqlite::Rows<'_>,
     request: &PageRequest,
     kinds: &mut Vec<Arc<str>>,
-) -> rusqlite::Result<Page> {
+) -> rusqlite::Result<Page<Messages>> {
     let mut page = Rows::default();
     while let Some(row) = rows.next()? {
         page.add(row, kinds)?;
         if page.payloads.len() >= request.bytes_max {
-            return page.finish(true);
+            return Ok(page.finish(true));
         }
     }
-    let more = page.messages.len() == request.messages_max;
-    page.finish(more)
+    let more = page.heads.len() == request.messages_max;
+    Ok(page.finish(more))
 }
 
 /// The rows of a page; their bytes lie one after the other, so that a message costs no allocation.
@@ -98,76 +102,99 @@ fn page(
 /// headers, and without its payload.
 #[derive(Default)]
 struct Rows {
+    heads: Vec<Head>,
+    /// Of each message its key, then its headers.
     kept: Vec<u8>,
     payloads: Vec<u8>,
-    messages: Vec<(Offset, Message)>,
 }
 
-/// A row without its bytes.
-struct Message {
+/// A row, with the lengths of its bytes.
+#[derive(Debug)]
+struct Head {
+    offset: Offset,
     id: MessageId,
     kind: Arc<str>,
     version: u32,
-    key: Option<Range<usize>>,
-    headers: Range<usize>,
-    payload: Range<usize>,
+    key: Option<usize>,
+    headers: usize,
+    payload: usize,
     published_at: i64,
 }
 
 impl Rows {
     fn add(&mut self, row: &Row<'_>, kinds: &mut Vec<Arc<str>>) -> rusqlite::Result<()> {
         let position: i64 = row.get(0)?;
-        let offset = Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned());
+        let key = row.get_ref(4)?.as_blob_or_null()?;
+        if key.is_some_and(|key| key.len() > KEY_BYTES_MAX) {
+            return Err(too_long());
+        }
         let headers = row.get_ref(5)?.as_blob_or_null()?.unwrap_or_default();
-        let message = Message {
+        let payload = row.get_ref(6)?.as_blob()?;
+        self.heads.push(Head {
+            offset: Offset((position & ((1 << OFFSET_BITS) - 1)).cast_unsigned()),
             id: MessageId(Uuid::from_slice(row.get_ref(1)?.as_blob()?).unwrap_or_default()),
-            kind: kind(row.get_ref(2)?.as_str()?, kinds),
+            kind: kind(row.get_ref(2)?, kinds)?,
             version: row.get(3)?,
-            key: row.get_ref(4)?.as_blob_or_null()?.map(|key| end_of(&mut self.kept, key)),
-            headers: end_of(&mut self.kept, headers),
-            payload: end_of(&mut self.payloads, row.get_ref(6)?.as_blob()?),
+            key: key.map(<[u8]>::len),
+            headers: headers.len(),
+            payload: payload.len(),
             published_at: row.get(7)?,
-        };
-        self.messages.push((offset, message));
+        });
+        self.kept.extend_from_slice(key.unwrap_or_default());
+        self.kept.extend_from_slice(headers);
+        self.payloads.extend_from_slice(payload);
         Ok(())
     }
 
-    fn finish(self, more: bool) -> rusqlite::Result<Page> {
-        let (kept, payloads) = (Bytes::from(self.kept), Bytes::from(self.payloads));
-        let whole = |(offset, row): (Offset, Message)| {
-            let key = row.key.map(|range| Key::new(kept.slice(range))).transpose();
-            let envelope = Envelope {
-                id: row.id,
-                kind: row.kind,
-                version: row.version,
-                key: key.map_err(too_long)?,
-                headers: kept.slice(row.headers),
-                payload: payloads.slice(row.payload),
-                published_at: UNIX_EPOCH + Duration::from_micros(row.published_at.unsigned_abs()),
-            };
-            Ok((offset, envelope))
+    fn finish(self, more: bool) -> Page<Messages> {
+        let (heads, kept, payloads) = (self.heads.into_iter(), self.kept, self.payloads);
+        Page { messages: Messages { heads, kept: kept.into(), payloads: payloads.into() }, more }
+    }
+}
+
+/// The messages of a page.
+#[derive(Debug)]
+pub struct Messages {
+    heads: vec::IntoIter<Head>,
+    kept: Bytes,
+    payloads: Bytes,
+}
+
+impl Iterator for Messages {
+    type Item = (Offset, Envelope);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let head = self.heads.next()?;
+        let key = head.key.map(|length| Key::new(self.kept.split_to(length)));
+        let envelope = Envelope {
+            id: head.id,
+            kind: head.kind,
+            version: head.version,
+            key: key.map(|key| key.expect("its length was looked at when it was read")),
+            headers: self.kept.split_to(head.headers),
+            payload: self.payloads.split_to(head.payload),
+            published_at: UNIX_EPOCH + Duration::from_micros(head.published_at.unsigned_abs()),
         };
-        let messages = self.messages.into_iter().map(whole).collect::<rusqlite::Result<_>>()?;
-        Ok(Page { messages, more })
+        Some((head.offset, envelope))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.heads.size_hint()
     }
 }
 
-/// Appends bytes and says where they lie.
-fn end_of(all: &mut Vec<u8>, bytes: &[u8]) -> Range<usize> {
-    let start = all.len();
-    all.extend_from_slice(bytes);
-    start..all.len()
+fn too_long() -> rusqlite::Error {
+    let source = format!("the key of a message has more than {KEY_BYTES_MAX} bytes");
+    rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, source.into())
 }
 
-fn too_long(source: consign_core::Error) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(4, rusqlite::types::Type::Blob, Box::new(source))
-}
-
-fn kind(name: &str, kinds: &mut Vec<Arc<str>>) -> Arc<str> {
-    if let Some(known) = kinds.iter().find(|known| &***known == name) {
-        return Arc::clone(known);
+/// Compared as bytes: whether they are text is asked only of what is new.
+fn kind(name: ValueRef<'_>, kinds: &mut Vec<Arc<str>>) -> FromSqlResult<Arc<str>> {
+    let bytes = name.as_bytes()?;
+    if let Some(known) = kinds.iter().find(|known| known.as_bytes() == bytes) {
+        return Ok(Arc::clone(known));
     }
-    let new: Arc<str> = name.into();
+    let new: Arc<str> = name.as_str()?.into();
     kinds.push(Arc::clone(&new));
-    new
+    Ok(new)
 }

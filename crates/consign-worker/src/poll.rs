@@ -26,6 +26,7 @@ pub(crate) struct Reading(pub(crate) u64);
 pub(crate) struct Judgement<M> {
     pub(crate) partition: Partition,
     pub(crate) reading: Reading,
+    /// One that waits is the last.
     pub(crate) messages: Vec<Letter<M>>,
     pub(crate) more: bool,
 }
@@ -136,23 +137,29 @@ async fn read<M>(
 }
 
 fn judge_all<M>(
-    messages: Vec<(Offset, Envelope)>,
+    messages: impl Iterator<Item = (Offset, Envelope)>,
     named: &[String],
     judge: Judge<M>,
 ) -> Vec<Letter<M>> {
     let now = SystemClock.now();
-    let judged = |(offset, envelope): (Offset, Envelope)| {
+    let mut letters = Vec::with_capacity(messages.size_hint().0);
+    for (offset, envelope) in messages {
         let bytes = envelope.payload.len() + envelope.headers.len();
-        Letter { offset, bytes, judged: judge(offset, envelope, named, now) }
-    };
-    messages.into_iter().map(judged).collect()
+        let judged = judge(offset, envelope, named, now);
+        let waits = matches!(judged, Judged::Wait(_));
+        letters.push(Letter { offset, bytes, judged });
+        if waits {
+            break;
+        }
+    }
+    letters
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Ask, Poll};
     use crate::kinds::judge;
-    use consign_core::{Key, Kind, Message, Page, PageRequest, Reader, Result};
+    use consign_core::{Envelope, Key, Kind, Message, Offset, Page, PageRequest, Reader, Result};
     use std::sync::Arc;
 
     #[derive(Debug)]
@@ -182,7 +189,9 @@ mod tests {
     struct Panics;
 
     impl Reader for Panics {
-        async fn read(&mut self, _: &[PageRequest]) -> Result<Vec<Page>> {
+        type Messages = std::iter::Empty<(Offset, Envelope)>;
+
+        async fn read(&mut self, _: &[PageRequest]) -> Result<Vec<Page<Self::Messages>>> {
             panic!("a driver that does not keep its word");
         }
     }
