@@ -7,6 +7,7 @@ use consign_core::{Advance, Epoch, Event, Offset, Owned, PageRequest, Partition,
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec;
 
 /// Messages that are read ahead for a subscription, over all its partitions: about two batches.
 const READ_AHEAD: usize = 8_000;
@@ -34,7 +35,8 @@ pub(crate) struct Assigned<M> {
 struct Part<M> {
     epoch: Epoch,
     cursor: Offset,
-    buffer: VecDeque<Ahead<M>>,
+    /// What was read ahead, page after page: none is empty, and none has a message that waits.
+    buffer: VecDeque<vec::IntoIter<Ahead<M>>>,
     /// Bytes of what is in the buffer.
     bytes: usize,
     next_read: Offset,
@@ -51,18 +53,7 @@ struct Part<M> {
 }
 
 /// A message that was read ahead.
-#[derive(Debug)]
-struct Ahead<M> {
-    offset: Offset,
-    bytes: usize,
-    step: Step<M>,
-}
-
-#[derive(Debug)]
-enum Step<M> {
-    Apply(Event<M>),
-    Skip(Arc<str>),
-}
+type Ahead<M> = Letter<Event<M>>;
 
 /// Messages for one transaction, and the moves of the cursors over them.
 #[derive(Debug)]
@@ -143,27 +134,20 @@ impl<M> Assigned<M> {
         if part.reading != judgement.reading {
             return None;
         }
-        part.more = judgement.more;
-        for Letter { offset, bytes, judged } in judgement.messages {
-            let step = match judged {
-                Judged::Apply(event) => Step::Apply(event),
-                Judged::Skip(kind) => Step::Skip(kind),
-                Judged::Wait(why) => {
-                    part.not_before = Some(Instant::now() + LOOK_AGAIN);
-                    part.more = true;
-                    return Some((judgement.partition, why));
-                }
-            };
-            part.next_read = Offset(offset.0 + 1);
-            part.bytes += bytes;
-            part.buffer.push_back(Ahead { offset, bytes, step });
+        let Judgement { partition, mut messages, more, .. } = judgement;
+        let waits = waiting(&mut messages);
+        part.more = more || waits.is_some();
+        if waits.is_some() {
+            part.not_before = Some(Instant::now() + LOOK_AGAIN);
         }
-        None
+        part.add(messages);
+        waits.map(|why| (partition, why))
     }
 
     /// Takes at most `max` messages that may be applied now.
     pub(crate) fn take(&mut self, max: usize) -> Option<Taken<M>> {
-        let mut taken = Taken { events: Vec::new(), moves: Vec::new() };
+        let ahead = self.partitions.values().map(Part::ahead).sum();
+        let mut taken = Taken { events: Vec::with_capacity(max.min(ahead)), moves: Vec::new() };
         for partition in self.in_turn() {
             let part = self.partitions.get_mut(&partition).expect("listed above");
             if part.failed.is_some() && !taken.moves.is_empty() {
@@ -239,15 +223,44 @@ impl<M> Assigned<M> {
     }
 }
 
+/// Why the last message of a page waits, if it does; then it is no longer among them.
+fn waiting<M>(messages: &mut Vec<Letter<M>>) -> Option<String> {
+    let last = messages.pop_if(|letter| matches!(letter.judged, Judged::Wait(_)))?;
+    let Judged::Wait(why) = last.judged else { return None };
+    Some(why)
+}
+
 impl<M> Part<M> {
     fn wants(&mut self, page: usize, now: Instant) -> bool {
         if self.not_before.is_some_and(|at| at > now) {
             return false;
         }
         self.not_before = None;
-        let wants = (self.more || self.changed) && self.buffer.len() < page;
+        let wants = (self.more || self.changed) && self.ahead() < page;
         self.changed &= !wants;
         wants
+    }
+
+    /// How many messages were read ahead.
+    fn ahead(&self) -> usize {
+        self.buffer.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    fn add(&mut self, page: Vec<Ahead<M>>) {
+        let Some(last) = page.last() else { return };
+        self.next_read = Offset(last.offset.0 + 1);
+        self.bytes += page.iter().map(|letter| letter.bytes).sum::<usize>();
+        self.buffer.push_back(page.into_iter());
+    }
+
+    fn next(&mut self) -> Option<Ahead<M>> {
+        let page = self.buffer.front_mut()?;
+        let letter = page.next()?;
+        if page.as_slice().is_empty() {
+            self.buffer.pop_front();
+        }
+        self.bytes -= letter.bytes;
+        Some(letter)
     }
 
     fn read_again(&mut self, reading: Reading) {
@@ -260,12 +273,12 @@ impl<M> Part<M> {
         let (from, mut to, mut messages) = (self.cursor, self.cursor, 0);
         let mut skipped = BTreeMap::<Arc<str>, u64>::new();
         while into.events.len() < max
-            && let Some(Ahead { offset, bytes, step }) = self.buffer.pop_front()
+            && let Some(Letter { offset, judged, .. }) = self.next()
         {
-            self.bytes -= bytes;
-            match step {
-                Step::Apply(event) => into.events.push(event),
-                Step::Skip(kind) => *skipped.entry(kind).or_default() += 1,
+            match judged {
+                Judged::Apply(event) => into.events.push(event),
+                Judged::Skip(kind) => *skipped.entry(kind).or_default() += 1,
+                Judged::Wait(why) => unreachable!("it waits, and was not read ahead: {why}"),
             }
             (to, messages) = (Offset(offset.0 + 1), messages + 1);
         }
