@@ -27,7 +27,8 @@ pub(crate) const NEXT: &str = "SELECT min(due_at) FROM consign_retry
 const ONE: &str = "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
         payload, published_at
     FROM consign_retry WHERE subscription = ?1 AND partition = ?2 AND log_offset = ?3";
-pub(crate) const CHAIN: &str = "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
+pub(crate) const CHAIN: &str =
+    "SELECT log_offset, attempt, due_at, suspect, id, kind, version, key, headers,
         payload, published_at
     FROM consign_retry WHERE subscription = ?1 AND partition = ?2 AND key = ?3
     ORDER BY log_offset LIMIT ?4";

@@ -79,6 +79,18 @@ async fn letters_that_failed_alike_are_redriven_in_the_order_of_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_redriven_comes_before_the_later_ones_of_its_key_that_wait() {
+    let (database, worker) = with_letters(1).await;
+    database.publish(&[A, A]).await;
+    let aside = vec![(Offset(1), failed(2)), (Offset(2), Fate::Parked)];
+    worker.settle(Settle { aside, ..worker.part(1, 3) }).await;
+    assert_eq!(worker.due().await, [[1, 2]]);
+    database.log.redrive("mailer", &Selection::default(), None).await.unwrap();
+    worker.execute().await;
+    assert_eq!(worker.due().await, [[0, 1, 2]], "one chain, although two have a time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_letters_are_redriven_piece_by_piece() {
     let (database, worker) = with_letters(450).await;
     let request = database.log.redrive("mailer", &Selection::default(), None).await.unwrap();
@@ -110,17 +122,19 @@ async fn letters_are_redriven_no_faster_than_was_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_letter_that_dies_again_is_not_redriven_by_the_same_request() {
+async fn what_dies_after_the_request_is_not_redriven_by_it() {
     let (database, worker) = with_letters(300).await;
+    database.publish(&[A]).await;
     let request = database.log.redrive("mailer", &Selection::default(), None).await.unwrap();
     worker.execute().await;
     let again = vec![(Offset(0), Some(dead("again")))];
-    worker.settle(Settle { again, ..worker.part(300, 300) }).await;
+    let aside = vec![(Offset(300), dead("refused"))];
+    worker.settle(Settle { again, aside, ..worker.part(300, 301) }).await;
     while !status(&database, request).await.1 {
         worker.execute().await;
     }
     assert_eq!(status(&database, request).await, (300, true));
-    assert_eq!(database.number("select count(*) from consign_dead_letter").await, 1);
+    assert_eq!(database.number("select count(*) from consign_dead_letter").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,10 @@ async fn the_cursor_passes_what_is_finished_without_a_gap_and_its_marks_go() {
     assert_eq!(worker.settle(above).await, Settled::All(vec![]));
     let unfinished = worker.ledger.unfinished(worker.of, &[PARTITION]).await.unwrap();
     assert_eq!(unfinished[0].marks, offsets(&[1, 2, 4]));
-    assert_eq!(worker.settle(worker.part(0, 3)).await, Settled::All(vec![]));
+    assert_eq!(worker.settle(worker.part(0, 1)).await, Settled::All(vec![]));
+    let unfinished = worker.ledger.unfinished(worker.of, &[PARTITION]).await.unwrap();
+    assert_eq!(unfinished[0].marks, offsets(&[1, 2, 4]), "at the cursor, and above");
+    assert_eq!(worker.settle(worker.part(1, 3)).await, Settled::All(vec![]));
     let unfinished = worker.ledger.unfinished(worker.of, &[PARTITION]).await.unwrap();
     assert_eq!(unfinished[0].marks, offsets(&[4]));
     let counts = "select next_offset * 100 + applied * 10 + marked from consign_cursor";

@@ -25,6 +25,8 @@ async fn a_key_waits_behind_its_failed_message_and_drains_in_order() {
     assert_eq!(worker.settle(Settle { aside, ..worker.part(3, 5) }).await, Settled::All(vec![]));
     assert_eq!(worker.parked().await, [key("a")]);
     assert_eq!(worker.due().await, [[0, 2, 3]]);
+    let timeless = "select count(*) from consign_retry where due_at is null";
+    assert_eq!(database.number(timeless).await, 2, "only the head has a time");
     let again = vec![(Offset(0), None), (Offset(2), None)];
     let part = Settle { again, ..worker.part(5, 5) };
     assert_eq!(worker.settle(part).await, Settled::All(vec![]));
