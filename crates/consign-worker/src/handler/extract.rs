@@ -12,16 +12,15 @@ use std::fmt;
 /// # Examples
 /// ```
 /// use consign_worker::{Deliveries, FromDelivery};
-/// use consign_core::{HandlerResult, Verdict};
+/// use consign_core::{HandlerResult, Key, Verdict};
 ///
 /// /// Whose message it is.
-/// struct Tenant(String);
+/// struct Tenant(Key);
 ///
 /// impl<S: Sync> FromDelivery<S> for Tenant {
 ///     async fn from_delivery(deliveries: Deliveries<'_>, _: &S) -> HandlerResult<Self> {
-///         let key = deliveries.first().key.as_ref();
-///         let key = key.ok_or_else(|| Verdict::reject("it has no key, so nobody's name"))?;
-///         Ok(Self(key.to_string()))
+///         let key = deliveries.first().key.clone();
+///         Ok(Self(key.ok_or_else(|| Verdict::reject("it has no key, so it is nobody's"))?))
 ///     }
 /// }
 /// ```
@@ -160,7 +159,7 @@ impl<S: Sync, C: Send + 'static> Extract<S, C, One, ViaMessage> for Delivery {
 }
 
 impl<S: Sync, C: Send + 'static, Mode> Extract<S, C, Mode, ViaTx> for Tx<C> {
-    async fn extract(_: Deliveries<'_>, _: &S, tx: &mut Option<Tx<C>>) -> HandlerResult<Self> {
+    async fn extract(_: Deliveries<'_>, _: &S, tx: &mut Option<Self>) -> HandlerResult<Self> {
         Ok(tx.take().expect("a handler whose form says `tx` is called with one"))
     }
 }

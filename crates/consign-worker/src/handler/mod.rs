@@ -7,6 +7,8 @@ mod function;
 mod input;
 mod once;
 mod projection;
+#[cfg(test)]
+mod tests;
 
 pub use arguments::Arguments;
 pub use extract::{Deliveries, Extract, FromDelivery, FromRef, State};
