@@ -75,3 +75,12 @@ pub enum Order {
     /// Nobody waits: it comes out of order.
     Skip,
 }
+
+impl Order {
+    /// Asks whether later messages of a key wait behind one that failed.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn parks(self) -> bool {
+        self == Self::ParkKey
+    }
+}

@@ -3,8 +3,10 @@
 use crate::backoff::Backoff;
 use crate::kinds::Judged;
 use crate::poll::{Judgement, Letter, Reading};
-use consign_core::{Advance, Epoch, Event, Offset, Owned, PageRequest, Partition, SubscriptionId};
-use std::collections::{BTreeMap, VecDeque};
+use consign_core::{
+    Advance, Epoch, Event, Key, Offset, Owned, PageRequest, Partition, SubscriptionId,
+};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::vec;
@@ -50,6 +52,8 @@ struct Part<M> {
     not_before: Option<Instant>,
     /// It failed: it is tried alone, so that it holds nobody else up.
     failed: Option<Backoff>,
+    /// Keys whose messages wait behind one that failed.
+    parked: HashSet<Key>,
 }
 
 /// A message that was read ahead.
@@ -60,6 +64,10 @@ type Ahead<M> = Letter<Event<M>>;
 pub(crate) struct Taken<M> {
     pub(crate) events: Vec<Event<M>>,
     pub(crate) moves: Vec<Advance>,
+    /// Messages that are passed, too, to wait behind an earlier one of their key.
+    pub(crate) parked: Vec<(Partition, Offset)>,
+    /// Where the last of the events lies.
+    pub(crate) last: Option<(Partition, Offset)>,
 }
 
 impl<M> Assigned<M> {
@@ -75,7 +83,7 @@ impl<M> Assigned<M> {
         self.partitions.keys().copied()
     }
 
-    pub(crate) fn add(&mut self, Owned { partition, epoch, cursor }: Owned) {
+    pub(crate) fn add(&mut self, Owned { partition, epoch, cursor }: Owned, parked: Vec<Key>) {
         let reading = self.next_reading();
         let part = Part {
             epoch,
@@ -88,6 +96,7 @@ impl<M> Assigned<M> {
             changed: false,
             not_before: None,
             failed: None,
+            parked: parked.into_iter().collect(),
         };
         self.partitions.insert(partition, part);
     }
@@ -147,7 +156,8 @@ impl<M> Assigned<M> {
     /// Takes at most `max` messages that may be applied now.
     pub(crate) fn take(&mut self, max: usize) -> Option<Taken<M>> {
         let ahead = self.partitions.values().map(Part::ahead).sum();
-        let mut taken = Taken { events: Vec::with_capacity(max.min(ahead)), moves: Vec::new() };
+        let events = Vec::with_capacity(max.min(ahead));
+        let mut taken = Taken { events, moves: Vec::new(), parked: Vec::new(), last: None };
         for partition in self.in_turn() {
             let part = self.partitions.get_mut(&partition).expect("listed above");
             if part.failed.is_some() && !taken.moves.is_empty() {
@@ -190,6 +200,39 @@ impl<M> Assigned<M> {
                 part.read_again(reading);
             }
         }
+    }
+
+    /// A key waits behind its message that failed.
+    pub(crate) fn park(&mut self, partition: Partition, key: Key) {
+        if let Some(part) = self.partitions.get_mut(&partition) {
+            part.parked.insert(key);
+        }
+    }
+
+    /// These keys wait in a partition, and no others.
+    pub(crate) fn set_parked(&mut self, partition: Partition, keys: Vec<Key>) {
+        if let Some(part) = self.partitions.get_mut(&partition) {
+            part.parked = keys.into_iter().collect();
+        }
+    }
+
+    /// These keys wait no more.
+    pub(crate) fn unpark(&mut self, keys: &[(Partition, Key)]) {
+        for (partition, key) in keys {
+            if let Some(part) = self.partitions.get_mut(partition) {
+                part.parked.remove(key);
+            }
+        }
+    }
+
+    /// The epochs of what is owned.
+    pub(crate) fn owned(&self) -> Vec<(Partition, Epoch)> {
+        self.partitions.iter().map(|(partition, part)| (*partition, part.epoch)).collect()
+    }
+
+    /// Where the cursor of a partition stands.
+    pub(crate) fn cursor(&self, partition: Partition) -> Option<Offset> {
+        self.partitions.get(&partition).map(|part| part.cursor)
     }
 
     /// Everything is judged anew.
@@ -263,6 +306,11 @@ impl<M> Part<M> {
         Some(letter)
     }
 
+    fn is_parked(&self, event: &Event<M>) -> bool {
+        !self.parked.is_empty()
+            && event.delivery.key.as_ref().is_some_and(|key| self.parked.contains(key))
+    }
+
     fn read_again(&mut self, reading: Reading) {
         self.buffer.clear();
         self.bytes = 0;
@@ -276,7 +324,13 @@ impl<M> Part<M> {
             && let Some(Letter { offset, judged, .. }) = self.next()
         {
             match judged {
-                Judged::Apply(event) => into.events.push(event),
+                Judged::Apply(event) if self.is_parked(&event) => {
+                    into.parked.push((partition, offset));
+                }
+                Judged::Apply(event) => {
+                    into.events.push(event);
+                    into.last = Some((partition, offset));
+                }
                 Judged::Skip(kind) => *skipped.entry(kind).or_default() += 1,
                 Judged::Wait(why) => unreachable!("it waits, and was not read ahead: {why}"),
             }

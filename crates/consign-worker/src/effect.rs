@@ -3,8 +3,8 @@
 use crate::stop::Stop;
 use crate::subscription::kept;
 use consign_core::{
-    Advance, Advanced, Batch, BoxError, Error, Event, HandlerResult, Ledger, Lent, Partition,
-    Projection, SubscriptionId, Tx,
+    Advance, Advanced, Batch, Error, Event, HandlerResult, Key, Ledger, Lent, Partition,
+    Projection, QueueLedger, Settle, Settled, SubscriptionId, Tx, Verdict,
 };
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -24,13 +24,14 @@ pub(crate) struct Subject<P> {
 /// What became of a batch.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    Applied,
+    /// Committed; these keys are parked no more.
+    Applied(Vec<(Partition, Key)>),
     /// These partitions have a newer owner.
     Fenced(Vec<Partition>),
     /// The subscription's row names other kinds than were known.
     Kinds(Vec<String>),
     /// Rolled back.
-    Failed(BoxError),
+    Failed(Verdict),
 }
 
 impl From<Error> for Outcome {
@@ -39,48 +40,74 @@ impl From<Error> for Outcome {
     }
 }
 
+/// What a transaction writes into the ledger beside the effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Entry<'a> {
+    /// The cursors' moves: all is well.
+    Moves(&'a [Advance]),
+    /// The same, with messages that were put aside, or that had waited.
+    Settle(&'a [Settle]),
+}
+
 /// Applies messages and moves the cursors over them.
 pub(crate) async fn apply<L, P>(
     ledger: &L,
     subject: &Subject<P>,
-    (events, moves): (Vec<Event<P::Event>>, &[Advance]),
+    (events, entry): (Vec<Event<P::Event>>, Entry<'_>),
     kinds: &[String],
 ) -> Outcome
 where
-    L: Ledger,
+    L: QueueLedger,
     P: Projection<Tx<L::Connection>>,
 {
     let mut tx = match subject.begin(ledger).await {
         Ok(tx) => tx,
         Err(error) => return error.into(),
     };
-    let advanced = ledger.advance(&mut tx, moves, kinds).await;
-    let refused = match advanced {
-        Ok(Advanced::All) => None,
-        Ok(Advanced::Fenced(partitions)) => Some(Outcome::Fenced(partitions)),
-        Ok(Advanced::Kinds(kinds)) => Some(Outcome::Kinds(kinds)),
-        Err(error) => Some(error.into()),
+    let unparked = match enter(ledger, &mut tx, subject.of, entry, kinds).await {
+        Ok(unparked) => unparked,
+        Err(refused) => {
+            ledger.rollback(tx).await;
+            return refused;
+        }
     };
-    if let Some(refused) = refused {
-        ledger.rollback(tx).await;
-        return refused;
-    }
+    let applied = |committed: consign_core::Result| match committed {
+        Ok(()) => Outcome::Applied(unparked),
+        Err(error) => error.into(),
+    };
     if events.is_empty() {
-        return committed(ledger.commit(tx).await);
+        return applied(ledger.commit(tx).await);
     }
     let batch = Batch::new(events);
     match subject.lend::<L, _, _>(tx, |tx| subject.projection.apply(batch, tx)).await {
-        Ok((tx, Ok(()))) => committed(ledger.commit(tx).await),
+        Ok((tx, Ok(()))) => applied(ledger.commit(tx).await),
         Ok((tx, Err(verdict))) => {
             ledger.rollback(tx).await;
-            Outcome::Failed(verdict.into_error())
+            Outcome::Failed(verdict)
         }
         Err(error) => error.into(),
     }
 }
 
-fn committed(committed: consign_core::Result) -> Outcome {
-    committed.map_or_else(Outcome::from, |()| Outcome::Applied)
+async fn enter<L: QueueLedger>(
+    ledger: &L,
+    tx: &mut L::Transaction,
+    of: SubscriptionId,
+    entry: Entry<'_>,
+    kinds: &[String],
+) -> Result<Vec<(Partition, Key)>, Outcome> {
+    match entry {
+        Entry::Moves(moves) => match ledger.advance(tx, moves, kinds).await? {
+            Advanced::All => Ok(Vec::new()),
+            Advanced::Fenced(partitions) => Err(Outcome::Fenced(partitions)),
+            Advanced::Kinds(kinds) => Err(Outcome::Kinds(kinds)),
+        },
+        Entry::Settle(parts) => match ledger.settle(tx, of, parts, kinds).await? {
+            Settled::All(unparked) => Ok(unparked),
+            Settled::Fenced(partitions) => Err(Outcome::Fenced(partitions)),
+            Settled::Kinds(kinds) => Err(Outcome::Kinds(kinds)),
+        },
+    }
 }
 
 impl<P> Subject<P> {

@@ -1,16 +1,20 @@
 //! One subscription at work: owns partitions, reads ahead, applies batch after batch.
 
-use crate::assigned::{Assigned, Taken};
+use crate::assigned::Assigned;
 use crate::backfill::{self, Otherwise};
 use crate::backoff::Backoff;
-use crate::effect::{self, Outcome, Subject};
+use crate::effect::Subject;
 use crate::kinds::judge;
 use crate::ownership::{Plan, plan};
 use crate::poll::{Ask, Judgement, Poll};
-use crate::subscription::Shared;
+use crate::queue::fate::Policy;
+use crate::queue::outage::Outages;
+use crate::setback::Waits;
+use crate::subscription::{Options, Shared};
 use crate::upkeep::{self, Due};
 use consign_core::{
-    Changes, Driver, Event, Ledger, Message, Projection, Result, Topic, Tx, Upkeep, WorkerId,
+    Changes, Driver, Event, Ledger, Message, Partition, Projection, QueueLedger, Result, Topic, Tx,
+    Upkeep, WorkerId,
 };
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,23 +25,45 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const READ_AT_LEAST: Duration = Duration::from_secs(1);
 
 pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
-    subject: Subject<P>,
-    batch_max: usize,
-    shared: Shared<L, D>,
-    assigned: Assigned<P::Event>,
-    named: Arc<[String]>,
+    pub(crate) subject: Subject<P>,
+    options: Options,
+    pub(crate) policy: Policy,
+    pub(crate) shared: Shared<L, D>,
+    pub(crate) assigned: Assigned<P::Event>,
+    pub(crate) named: Arc<[String]>,
+    /// Messages of the next batch, at most; fewer after one failed.
+    pub(crate) batch_limit: usize,
+    pub(crate) outages: Outages,
+    pub(crate) waits: Waits,
+    pub(crate) random: fastrand::Rng,
     me: WorkerId,
-    due: Due,
+    pub(crate) due: Due,
+    is_paused: bool,
     looked: Option<Instant>,
     read: Instant,
 }
 
-impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
-    pub(crate) fn new(subject: Subject<P>, batch_max: usize, shared: Shared<L, D>) -> Self {
+impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
+    pub(crate) fn new(subject: Subject<P>, options: Options, shared: Shared<L, D>) -> Self {
         let me = *shared.me.borrow();
-        let (assigned, named, due) = (Assigned::new(subject.of), Arc::default(), Due::default());
-        let (looked, read) = (None, Instant::now());
-        Self { subject, batch_max, shared, assigned, named, me, due, looked, read }
+        let Options { retry, order, .. } = options;
+        Self {
+            assigned: Assigned::new(subject.of),
+            subject,
+            options,
+            policy: Policy { retry, order },
+            shared,
+            named: Arc::default(),
+            batch_limit: usize::MAX,
+            outages: Outages::default(),
+            waits: Waits::default(),
+            random: fastrand::Rng::new(),
+            me,
+            due: Due::default(),
+            is_paused: false,
+            looked: None,
+            read: Instant::now(),
+        }
     }
 
     /// Works until the end is asked for, then hands its partitions over.
@@ -89,8 +115,10 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
         self.read_ahead(poll)?;
-        let max = self.shared.ledger.batch_max(self.subject.of).min(self.batch_max);
-        let taken = self.assigned.take(max);
+        self.try_again().await?;
+        let max = self.shared.ledger.batch_max(self.subject.of).min(self.options.batch_max);
+        let taken =
+            if self.is_paused { None } else { self.assigned.take(max.min(self.batch_limit)) };
         let idle = taken.is_none();
         if self.due.is_due(idle) {
             self.upkeep().await;
@@ -141,6 +169,9 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
     async fn wait(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
         let until = self.looked.map_or_else(Instant::now, |at| at + LOOK_EVERY);
         let until = self.assigned.next_look().map_or(until, |look| look.min(until));
+        let ledger = &*self.shared.ledger;
+        let due = self.waits.next().and_then(|due| due.duration_since(ledger.now()).ok());
+        let until = due.map_or(until, |wait| until.min(Instant::now() + wait));
         tokio::select! {
             () = self.shared.stop.asked() => Ok(()),
             answer = poll.answer() => self.take_answer(answer),
@@ -149,39 +180,6 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
                 Ok(())
             }
             () = tokio::time::sleep_until(until.into()) => Ok(()),
-        }
-    }
-
-    async fn apply(&mut self, Taken { events, moves }: Taken<P::Event>) {
-        let count = events.len();
-        let batch = (events, &moves[..]);
-        let ledger = &*self.shared.ledger;
-        match effect::apply(ledger, &self.subject, batch, &self.named).await {
-            Outcome::Applied => {
-                self.assigned.moved(&moves);
-                self.due.applied(count);
-            }
-            Outcome::Fenced(partitions) => {
-                tracing::info!(
-                    subscription = self.subject.name,
-                    ?partitions,
-                    "fenced: they have a new owner"
-                );
-                self.assigned.taken_back(&moves);
-                self.assigned.remove(&partitions);
-            }
-            Outcome::Kinds(named) => {
-                self.named = named.into();
-                self.assigned.read_all_again();
-            }
-            Outcome::Failed(error) => {
-                let (wait, failures) = self.assigned.failed(&moves);
-                tracing::error!(
-                    subscription = self.subject.name,
-                    failures,
-                    "a batch of {count} messages was rolled back, again in {wait:?}: {error}"
-                );
-            }
         }
     }
 
@@ -237,6 +235,15 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             self.named = members.kinds.clone().into();
             self.assigned.read_all_again();
         }
+        self.is_paused = members.is_paused;
+        if members.is_asked {
+            let owned = self.assigned.owned();
+            let changed = ledger.execute(self.subject.of, &owned).await?;
+            for found in ledger.unfinished(self.subject.of, &changed).await? {
+                self.assigned.set_parked(found.partition, found.parked);
+            }
+            self.waits.look();
+        }
         let mine = self.assigned.partitions().collect::<Vec<_>>();
         let Plan { lost, release, take } = plan(&members, me, &mine);
         self.assigned.remove(&lost);
@@ -245,15 +252,27 @@ impl<L: Ledger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P> {
             ledger.release(self.subject.of, &release).await?;
         }
         if !take.is_empty() {
-            for owned in ledger.take(self.subject.of, &take).await? {
-                self.assigned.add(owned);
-            }
+            self.take(&take).await?;
             tracing::debug!(
                 subscription = self.subject.name,
                 owned = self.assigned.len(),
                 "took partitions"
             );
         }
+        Ok(())
+    }
+
+    async fn take(&mut self, partitions: &[Partition]) -> Result {
+        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
+        let owned = ledger.take(of, partitions).await?;
+        let taken = owned.iter().map(|owned| owned.partition).collect::<Vec<_>>();
+        let mut unfinished = ledger.unfinished(of, &taken).await?;
+        for owned in owned {
+            let found = unfinished.iter().position(|found| found.partition == owned.partition);
+            let parked = found.map(|index| unfinished.swap_remove(index).parked);
+            self.assigned.add(owned, parked.unwrap_or_default());
+        }
+        self.waits.look();
         Ok(())
     }
 

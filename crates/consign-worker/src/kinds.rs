@@ -24,11 +24,9 @@ pub(crate) fn judge<M: Message>(
     named: &[String],
     now: SystemTime,
 ) -> Judged<Event<M>> {
-    let envelope = match sort::<M>(offset, envelope, named, now) {
-        Judged::Apply(envelope) => envelope,
-        Judged::Skip(kind) => return Judged::Skip(kind),
-        Judged::Wait(why) => return Judged::Wait(why),
-    };
+    if let Some(unread) = unread::<M, _>(offset, &envelope, named) {
+        return unread;
+    }
     match decode(&envelope) {
         Ok(message) => Judged::Apply(Event::new(delivery(envelope, now), message)),
         Err(why) => Judged::Wait(format!(
@@ -45,24 +43,31 @@ pub(crate) fn sort<M: Message>(
     named: &[String],
     _: SystemTime,
 ) -> Judged<Envelope> {
-    let Some(known) = M::KINDS.iter().find(|known| *known.name == *envelope.kind) else {
-        if !named.iter().any(|named| **named == *envelope.kind) {
-            return Judged::Skip(envelope.kind);
+    unread::<M, _>(offset, &envelope, named).unwrap_or_else(|| Judged::Apply(envelope))
+}
+
+/// What is done with a message that this build cannot read.
+fn unread<M: Message, T>(
+    offset: Offset,
+    Envelope { id, kind, version, .. }: &Envelope,
+    named: &[String],
+) -> Option<Judged<T>> {
+    let Some(known) = M::KINDS.iter().find(|known| *known.name == **kind) else {
+        if !named.iter().any(|named| **named == **kind) {
+            return Some(Judged::Skip(Arc::clone(kind)));
         }
-        return Judged::Wait(format!(
-            "message {offset} ({}) is of the kind {:?}, which another build of this subscription \
-             reads and this one does not know: it waits for that build",
-            envelope.id, envelope.kind
-        ));
+        return Some(Judged::Wait(format!(
+            "message {offset} ({id}) is of the kind {kind:?}, which another build of this \
+             subscription reads and this one does not know: it waits for that build"
+        )));
     };
-    if envelope.version <= known.version {
-        return Judged::Apply(envelope);
-    }
-    Judged::Wait(format!(
-        "message {offset} ({}) is {:?} version {}, and this build reads up to {}: it waits for a \
-         newer build",
-        envelope.id, envelope.kind, envelope.version, known.version
-    ))
+    (*version > known.version).then(|| {
+        Judged::Wait(format!(
+            "message {offset} ({id}) is {kind:?} version {version}, and this build reads up to \
+             {}: it waits for a newer build",
+            known.version
+        ))
+    })
 }
 
 /// A message that makes its own code panic holds up its partition, not the task that reads all.

@@ -16,6 +16,7 @@ mod poll;
 mod projected;
 mod queue;
 mod queue_builder;
+mod setback;
 mod stop;
 mod subscription;
 mod tidy;

@@ -42,7 +42,15 @@ pub(crate) struct Letter<M> {
 
 /// What is made of a message that was read: of its offset, itself, the kinds on the subscription's
 /// row, and the time.
-pub(crate) type Judge<M> = fn(Offset, Envelope, &[String], SystemTime) -> Judged<M>;
+pub(crate) trait Judge<M>:
+    Fn(Offset, Envelope, &[String], SystemTime) -> Judged<M> + Send + 'static
+{
+}
+
+impl<M, F> Judge<M> for F where
+    F: Fn(Offset, Envelope, &[String], SystemTime) -> Judged<M> + Send + 'static
+{
+}
 
 /// The pages of one question.
 type Answer<M> = Result<Vec<Judgement<M>>>;
@@ -58,7 +66,7 @@ pub(crate) struct Poll<M> {
 }
 
 impl<M: Send + 'static> Poll<M> {
-    pub(crate) fn start(reader: impl Reader, judge: Judge<M>) -> Self {
+    pub(crate) fn start(reader: impl Reader, judge: impl Judge<M>) -> Self {
         let (asks, asked) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
         let task = tokio::spawn(read(reader, judge, asked, answer));
@@ -113,7 +121,7 @@ impl<M> Drop for Poll<M> {
 
 async fn read<M>(
     mut reader: impl Reader,
-    judge: Judge<M>,
+    judge: impl Judge<M>,
     mut asked: mpsc::Receiver<Ask>,
     answer: mpsc::Sender<Answer<M>>,
 ) {
@@ -125,7 +133,7 @@ async fn read<M>(
                 .map(|((request, reading), page)| Judgement {
                     partition: request.partition,
                     reading,
-                    messages: judge_all(page.messages, &named, judge),
+                    messages: judge_all(page.messages, &named, &judge),
                     more: page.more,
                 })
                 .collect()
@@ -139,7 +147,7 @@ async fn read<M>(
 fn judge_all<M>(
     messages: impl Iterator<Item = (Offset, Envelope)>,
     named: &[String],
-    judge: Judge<M>,
+    judge: &impl Judge<M>,
 ) -> Vec<Letter<M>> {
     let now = SystemClock.now();
     let mut letters = Vec::with_capacity(messages.size_hint().0);

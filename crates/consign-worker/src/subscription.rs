@@ -4,8 +4,8 @@ use crate::effect::Subject;
 use crate::engine::Engine;
 use crate::stop::Stop;
 use consign_core::{
-    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Order, Projection, Reads,
-    Result, Retry, SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
+    BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Order, Projection,
+    QueueLedger, Reads, Result, Retry, SubscriptionId, SubscriptionName, Topic, Tx, WorkerId,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -92,7 +92,7 @@ pub trait Subscribe<L: Ledger, D: Driver, S, V> {
 
 impl<L, D, S, P> Subscribe<L, D, S, ()> for Stream<P>
 where
-    L: Ledger,
+    L: QueueLedger,
     D: Driver,
     P: Projection<Tx<L::Connection>>,
 {
@@ -151,7 +151,7 @@ impl<L: Ledger, D: Driver> Subscription<L, D> {
 
 impl<L, D, P> DynSubscription<L, D> for Stream<P>
 where
-    L: Ledger,
+    L: QueueLedger,
     D: Driver,
     P: Projection<Tx<L::Connection>>,
 {
@@ -172,7 +172,7 @@ where
         let Self { name, projection, options } = *self;
         let (timeout, stop) = (options.timeout, shared.stop.clone());
         let subject = Subject { name, of, projection, timeout, stop };
-        Box::pin(Engine::new(subject, options.batch_max, shared).run())
+        Box::pin(Engine::new(subject, options, shared).run())
     }
 }
 

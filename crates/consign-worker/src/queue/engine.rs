@@ -220,12 +220,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
         let fingerprint = failure.fingerprint();
         let (now, jitter) = (ledger.now(), self.random.f64());
-        let fate = self.policy.fate(item, failure, now, jitter);
+        let fate = self.policy.fate(item.attempt, failure, now, jitter);
         if let (Some(fingerprint), Fate::Retry { error, .. }) = (fingerprint, &fate)
-            && let Some(others) = self.outages.suspect(item, &fingerprint)
+            && let Some(others) = self.outages.suspect(item.failed(), &fingerprint)
         {
             for failed in others {
-                self.holding.give_back(&failed, now, self.policy.order == Order::ParkKey);
+                self.holding.give_back(&failed, now, self.policy.order.parks());
             }
             return Err(Away(error.clone()));
         }
@@ -385,7 +385,11 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
         self.is_paused = members.is_paused;
         let mine = self.holding.staying();
-        if members.is_asked && !ledger.execute(of, &mine).await?.is_empty() {
+        if members.is_asked {
+            let changed = ledger.execute(of, &mine).await?;
+            for found in ledger.unfinished(of, &changed).await? {
+                self.holding.set_parked(found.partition, found.parked);
+            }
             self.retries.look();
         }
         let mine = self.holding.partitions().collect::<Vec<_>>();

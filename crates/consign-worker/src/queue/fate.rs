@@ -40,8 +40,13 @@ pub(crate) struct Policy {
 
 impl Policy {
     /// What becomes of a message whose attempt failed; `jitter` is drawn from 0 to 1.
-    pub(crate) fn fate(&self, item: &Item, failure: Failure, now: SystemTime, jitter: f64) -> Fate {
-        let attempt = item.attempt;
+    pub(crate) fn fate(
+        &self,
+        attempt: u32,
+        failure: Failure,
+        now: SystemTime,
+        jitter: f64,
+    ) -> Fate {
         let (error, last) = match failure {
             Failure::Verdict(Verdict::Discard(why)) => return Fate::Discarded(cut(&why)),
             Failure::Verdict(Verdict::Reject(why)) => {
@@ -62,7 +67,7 @@ impl Policy {
     }
 
     fn again(&self, attempt: u32, due: SystemTime, error: String) -> Fate {
-        let parks = self.order == Order::ParkKey;
+        let parks = self.order.parks();
         Fate::Retry { attempt, due, error, parks, is_suspect: false }
     }
 
@@ -73,7 +78,7 @@ impl Policy {
             let attempts = item.attempt - 1;
             return Fate::Dead { attempts, reason: Reason::Killed, error };
         }
-        let parks = self.order == Order::ParkKey;
+        let parks = self.order.parks();
         let attempt = item.attempt + 1;
         Fate::Retry { attempt, due: now, error, parks, is_suspect: true }
     }
@@ -83,7 +88,7 @@ impl Policy {
 /// alone.
 pub(crate) fn watched(order: Order) -> Fate {
     let error = "the process that may have run it died, while others went on".to_owned();
-    let (due, parks) = (SystemTime::UNIX_EPOCH, order == Order::ParkKey);
+    let (due, parks) = (SystemTime::UNIX_EPOCH, order.parks());
     Fate::Retry { attempt: 1, due, error, parks, is_suspect: true }
 }
 

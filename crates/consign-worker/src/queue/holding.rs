@@ -59,6 +59,8 @@ struct Ended {
     partition: Partition,
     offset: Offset,
     is_again: bool,
+    /// It is parked, as long as this message waits.
+    key: Option<Key>,
     /// `None`: applied.
     fate: Option<Fate>,
 }
@@ -270,17 +272,24 @@ impl Holding {
         if !item.is_again {
             part.window.finish(item.offset);
         }
-        if let (Some(Fate::Retry { parks: true, .. }), Some(key)) = (&fate, item.key()) {
-            part.parked.insert(key.clone());
-        }
+        let parks = matches!(fate, Some(Fate::Retry { parks: true, .. } | Fate::Parked));
+        let key = item.key().filter(|_| parks).cloned();
+        part.parked.extend(key.clone());
         let Item { partition, offset, is_again, .. } = *item;
-        self.ended.push(Ended { partition, offset, is_again, fate });
+        self.ended.push(Ended { partition, offset, is_again, key, fate });
     }
 
     /// Its key waits for an earlier message, which failed meanwhile.
     pub(crate) fn is_parked(&self, item: &Item) -> bool {
         let part = self.parts.get(&item.partition).filter(|_| !item.is_again);
         part.zip(item.key()).is_some_and(|(part, key)| part.parked.contains(key))
+    }
+
+    /// These keys wait in a partition, and no others.
+    pub(crate) fn set_parked(&mut self, partition: Partition, keys: Vec<Key>) {
+        if let Some(part) = self.parts.get_mut(&partition) {
+            part.parked = keys.into_iter().collect();
+        }
     }
 
     /// A message that is in hand comes before all others.
@@ -339,14 +348,10 @@ impl Holding {
         let ended = std::mem::take(&mut self.ended);
         let (back, kept) = ended.into_iter().partition::<Vec<_>, _>(is_redone);
         self.ended = kept;
-        let parks = |ended: &&Ended| matches!(ended.fate, Some(Fate::Retry { parks: true, .. }));
-        for Ended { partition, offset, .. } in back.iter().filter(parks) {
-            let item = items.iter().find(|item| item.place() == (*partition, *offset));
-            if let (Some(part), Some(key)) =
-                (self.parts.get_mut(partition), item.and_then(Item::key))
-                && item.is_some_and(|item| !item.is_again)
-            {
-                part.parked.remove(key);
+        for Ended { partition, is_again, key, fate, .. } in back {
+            let is_first = !is_again && matches!(fate, Some(Fate::Retry { .. }));
+            if let (true, Some(part), Some(key)) = (is_first, self.parts.get_mut(&partition), key) {
+                part.parked.remove(&key);
             }
         }
         for mut item in items.into_iter().rev() {
@@ -365,7 +370,7 @@ impl Holding {
     /// Writes of a message that had waited what is known before it is run.
     pub(crate) fn note(&mut self, item: &Item, fate: Fate) {
         let Item { partition, offset, is_again, .. } = *item;
-        self.ended.push(Ended { partition, offset, is_again, fate: Some(fate) });
+        self.ended.push(Ended { partition, offset, is_again, key: None, fate: Some(fate) });
     }
 
     /// A message's failure was an outage after all: its attempt does not count.
@@ -379,7 +384,8 @@ impl Holding {
         } else if self.parts.contains_key(&partition) {
             let error = "it was an outage, and no attempt counts".to_owned();
             let fate = Fate::Retry { attempt: before, due, error, parks, is_suspect: false };
-            self.ended.push(Ended { partition, offset, is_again: true, fate: Some(fate) });
+            let (is_again, key, fate) = (true, None, Some(fate));
+            self.ended.push(Ended { partition, offset, is_again, key, fate });
         }
     }
 
@@ -397,7 +403,7 @@ impl Holding {
     pub(crate) fn settlement(&self) -> Vec<Settle> {
         let parts = self.parts.iter().map(|(partition, part)| part.window.settle(*partition));
         let mut parts = parts.map(|part| (part.partition, part)).collect::<BTreeMap<_, _>>();
-        for Ended { partition, offset, is_again, fate } in &self.ended {
+        for Ended { partition, offset, is_again, fate, .. } in &self.ended {
             let Some(part) = parts.get_mut(partition) else { continue };
             match (is_again, fate) {
                 (true, fate) => part.again.push((*offset, fate.clone())),
@@ -423,7 +429,12 @@ impl Holding {
                 part.parked.remove(key);
             }
         }
-        self.ended.clear();
+        // A key that was parked no more when these were written is parked by them again.
+        for Ended { partition, key, .. } in self.ended.drain(..) {
+            if let Some(part) = self.parts.get_mut(&partition) {
+                part.parked.extend(key);
+            }
+        }
         self.has_skipped = false;
     }
 

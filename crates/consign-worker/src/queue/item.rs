@@ -1,6 +1,7 @@
 //! A message in a worker's hands, and where it came from.
 
 use super::lanes::Place;
+use super::outage::Failed;
 use consign_core::{Delivery, Envelope, Epoch, Event, Key, Message, Offset, Partition, Waiting};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
@@ -62,6 +63,10 @@ impl Item {
 
     pub(crate) fn place(&self) -> Place {
         (self.partition, self.offset)
+    }
+
+    pub(crate) fn failed(&self) -> Failed {
+        Failed::new(self.place(), self.attempt, self.key(), self.envelope.id)
     }
 
     pub(crate) fn key(&self) -> Option<&Key> {

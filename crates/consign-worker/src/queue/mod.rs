@@ -2,13 +2,13 @@
 
 mod call;
 mod engine;
-mod fate;
+pub(crate) mod fate;
 mod group;
 mod holding;
-mod item;
+pub(crate) mod item;
 mod jobs;
 mod lanes;
-mod outage;
+pub(crate) mod outage;
 mod retries;
 mod window;
 

@@ -1,6 +1,6 @@
 //! Something is away that handlers need: all wait, nobody's attempt counts, one message probes.
 
-use super::item::Item;
+use super::lanes::Place;
 use crate::backoff::Backoff;
 use consign_core::{Key, MessageId, Offset, Partition};
 use std::time::{Duration, Instant};
@@ -82,7 +82,7 @@ impl Outages {
 
     /// A message failed for a reason that may lie elsewhere. When it does, answers those that failed
     /// before for the same reason, whose attempts are to be given back.
-    pub(crate) fn suspect(&mut self, item: &Item, fingerprint: &str) -> Option<Vec<Failed>> {
+    pub(crate) fn suspect(&mut self, failed: Failed, fingerprint: &str) -> Option<Vec<Failed>> {
         if self.is_open() {
             return Some(Vec::new());
         }
@@ -90,15 +90,25 @@ impl Outages {
             self.streak.clear();
             fingerprint.clone_into(&mut self.fingerprint);
         }
-        let who = item.key().map_or(Who::Message(item.envelope.id), |key| Who::Key(key.clone()));
-        let is_new = self.streak.iter().all(|failed| failed.who != who);
+        let is_new = self.streak.iter().all(|before| before.who != failed.who);
         if is_new && self.streak.len() + 1 >= KEYS_IN_A_ROW {
             return Some(std::mem::take(&mut self.streak));
         }
         if is_new {
-            let Item { partition, offset, attempt, .. } = *item;
-            self.streak.push(Failed { partition, offset, attempt, who });
+            self.streak.push(failed);
         }
         None
+    }
+}
+
+impl Failed {
+    pub(crate) fn new(
+        (partition, offset): Place,
+        attempt: u32,
+        key: Option<&Key>,
+        id: MessageId,
+    ) -> Self {
+        let who = key.map_or(Who::Message(id), |key| Who::Key(key.clone()));
+        Self { partition, offset, attempt, who }
     }
 }
