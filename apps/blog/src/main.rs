@@ -27,6 +27,7 @@ mod seed;
 mod serve;
 mod state;
 mod stop;
+mod subscriptions;
 mod supervise;
 mod supervised;
 mod web;

@@ -7,6 +7,7 @@ mod authors;
 mod openapi;
 mod search;
 mod sessions;
+mod subscriptions;
 
 use axum::Router;
 use axum::routing::{MethodRouter, get, post};
@@ -24,7 +25,7 @@ pub(crate) fn routes() -> Router<App> {
         .method_not_allowed_fallback(async || Problem::wrong_method())
 }
 
-fn table() -> [(&'static str, MethodRouter<App>); 8] {
+fn table() -> [(&'static str, MethodRouter<App>); 9] {
     [
         ("/accounts", post(accounts::create)),
         ("/sessions", post(sessions::create)),
@@ -33,6 +34,7 @@ fn table() -> [(&'static str, MethodRouter<App>); 8] {
         ("/authors/{name}", get(authors::show)),
         ("/search", get(search::find)),
         ("/audit", get(audit::show)),
+        ("/subscriptions", get(subscriptions::list)),
         ("/openapi.json", get(openapi::show)),
     ]
 }

@@ -15,6 +15,7 @@ mod notice;
 mod page;
 mod problems;
 mod search;
+mod status;
 mod write;
 
 use axum::Router;
@@ -49,5 +50,6 @@ fn pages() -> Router<App> {
         .route("/sign-in", get(account::sign_in_form).post(account::sign_in))
         .route("/sign-out", post(account::sign_out))
         .route("/sign-up", get(account::sign_up_form).post(account::sign_up))
+        .route("/status", get(status::show))
         .route("/write", get(write::publish_form).post(write::publish))
 }

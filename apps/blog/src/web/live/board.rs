@@ -9,6 +9,8 @@ use super::watch::{Fragment, Watch};
 
 /// Different searches of one look; with more of them, they take turns.
 const SEARCHES_MAX: usize = 16;
+/// What a look at the subscriptions counts as.
+const SUBSCRIPTIONS_COST: u32 = 2;
 
 /// Receives what a page watches, first as it is and then whenever it changes.
 pub(super) type Subscription = watch::Receiver<Option<Fragment>>;
@@ -35,6 +37,8 @@ pub(super) struct Round {
     pub(super) authors: Vec<i64>,
     pub(super) articles: Vec<i64>,
     pub(super) patterns: Vec<String>,
+    /// Looked at alone.
+    pub(super) subscriptions: bool,
 }
 
 impl Board {
@@ -63,11 +67,26 @@ impl Board {
         self.watched.is_empty()
     }
 
-    /// Something was committed: anything may have changed, but what search knows it knows.
+    /// Something was committed: anything may have changed, but what search knows it knows, and how the
+    /// subscriptions stand is looked at by the clock.
     pub(super) fn all_stale(&mut self) {
         for (watch, watched) in &mut self.watched {
-            let known = matches!(watch, Watch::Known(_)) && watched.shown.borrow().is_some();
-            watched.stale = !known;
+            match watch {
+                Watch::Known(_) => watched.stale = watched.shown.borrow().is_none(),
+                Watch::Subscriptions => {}
+                Watch::Count(_) | Watch::Results(_) => watched.stale = true,
+            }
+        }
+    }
+
+    pub(super) fn watches_subscriptions(&self) -> bool {
+        self.watched.contains_key(&Watch::Subscriptions)
+    }
+
+    /// Some time has passed.
+    pub(super) fn subscriptions_stale(&mut self) {
+        if let Some(watched) = self.watched.get_mut(&Watch::Subscriptions) {
+            watched.stale = true;
         }
     }
 
@@ -75,9 +94,13 @@ impl Board {
         self.watched.values().any(|watched| watched.stale && watched.shown.receiver_count() > 0)
     }
 
-    /// All stale numbers, and those stale searches that have waited longest.
+    /// The subscriptions if they are stale; else all stale numbers, and those stale searches that have
+    /// waited longest.
     pub(super) fn next_round(&mut self) -> Round {
         self.looks += 1;
+        if self.takes_subscriptions() {
+            return Round { subscriptions: true, ..Round::default() };
+        }
         let mut round = Round::default();
         let mut searches = Vec::new();
         for (watch, watched) in &mut self.watched {
@@ -87,6 +110,7 @@ impl Board {
             match watch {
                 Watch::Count(author_id) => round.authors.push(*author_id),
                 Watch::Known(article_id) => round.articles.push(*article_id),
+                Watch::Subscriptions => {}
                 Watch::Results(pattern) => {
                     searches.push((pattern, watched));
                     continue;
@@ -101,6 +125,14 @@ impl Board {
             watched.looked = self.looks;
         }
         round
+    }
+
+    fn takes_subscriptions(&mut self) -> bool {
+        let watched = self.watched.get_mut(&Watch::Subscriptions);
+        watched.is_some_and(|watched| {
+            let wanted = watched.shown.receiver_count() > 0;
+            std::mem::take(&mut watched.stale) && wanted
+        })
     }
 
     /// Pages are sent what differs from what they were sent before.
@@ -118,7 +150,8 @@ impl Board {
 
 impl Round {
     pub(super) fn statements(&self) -> u32 {
-        u32::from(self.asks_for_numbers()) + u32::from(self.asks_for_results())
+        let of_subscriptions = if self.subscriptions { SUBSCRIPTIONS_COST } else { 0 };
+        u32::from(self.asks_for_numbers()) + u32::from(self.asks_for_results()) + of_subscriptions
     }
 
     pub(super) fn asks_for_numbers(&self) -> bool {
@@ -179,6 +212,24 @@ mod tests {
             looked.extend(round.patterns);
         }
         assert_eq!(looked.len(), patterns.len());
+    }
+
+    #[test]
+    fn the_subscriptions_are_looked_at_by_the_clock_and_hold_nothing_else_up() {
+        let mut board = Board::default();
+        let page = board.open(Watch::Subscriptions);
+        let _other = board.open(Watch::Count(7));
+        assert!(board.watches_subscriptions() && board.next_round().subscriptions);
+        board.all_stale();
+        let round = board.next_round();
+        assert!(!round.subscriptions && round.authors == [7]);
+        assert!(!board.is_stale());
+        board.subscriptions_stale();
+        assert!(board.is_stale() && board.next_round().statements() == SUBSCRIPTIONS_COST);
+        drop(page);
+        board.subscriptions_stale();
+        assert!(!board.next_round().subscriptions && !board.end_if_unwatched());
+        assert!(!board.watches_subscriptions());
     }
 
     #[test]

@@ -1,13 +1,15 @@
-//! A look at the database, for all open pages at once: two statements at most.
+//! A look at the database, for all open pages at once: at numbers and results, two statements at
+//! most, or at the subscriptions.
 
 use askama::Template;
 
 use super::board::Round;
 use super::watch::{Fragment, Watch};
 use crate::problem::Problem;
-use crate::search;
 use crate::state::App;
 use crate::web::search::Results;
+use crate::web::status::Table;
+use crate::{search, subscriptions};
 
 /// An author's number of articles, as it stands in a page.
 #[derive(Template)]
@@ -30,6 +32,10 @@ pub(super) async fn look(app: &App, round: &Round) -> Result<Vec<(Watch, Fragmen
     }
     if round.asks_for_results() {
         seen.extend(results(app, &round.patterns).await?);
+    }
+    if round.subscriptions {
+        let table = Table::of(subscriptions::all(app).await?, true);
+        seen.push((Watch::Subscriptions, fragment(&table)?));
     }
     Ok(seen)
 }

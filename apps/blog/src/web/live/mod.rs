@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
+use tokio::time::{Interval, MissedTickBehavior};
 
 use self::board::{Board, Subscription};
 use self::pace::Pace;
@@ -29,6 +30,8 @@ use crate::state::App;
 pub(super) use stream::stream;
 
 const AFTER_A_FAILED_LOOK: Duration = Duration::from_secs(1);
+/// How the subscriptions stand changes without a commit, too: ages grow, and a process dies.
+const SUBSCRIPTIONS_EVERY: Duration = Duration::from_millis(500);
 
 /// What open pages of this process watch; clones share it.
 #[derive(Clone, Default)]
@@ -70,11 +73,14 @@ impl Live {
     async fn look_while_watched(self, app: App) {
         let mut changes = app.consign.changes();
         let mut pace = Pace::new(Instant::now());
+        let mut clock = tokio::time::interval(SUBSCRIPTIONS_EVERY);
+        clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.board().end_if_unwatched() {
             tokio::select! {
                 () = app.stop.asked() => return,
                 () = changes.next() => self.board().all_stale(),
                 () = self.0.touched.notified() => {}
+                () = self.time_for_subscriptions(&mut clock) => {}
             }
             while self.board().is_stale() {
                 tokio::time::sleep(pace.wait(Instant::now())).await;
@@ -82,9 +88,19 @@ impl Live {
                 if changes.next().now_or_never().is_some() {
                     self.board().all_stale();
                 }
+                let _ = self.time_for_subscriptions(&mut clock).now_or_never();
                 self.look(&app, &mut pace).await;
             }
         }
+    }
+
+    /// Resolves once it is time to look at the subscriptions; never, where nobody watches them.
+    async fn time_for_subscriptions(&self, clock: &mut Interval) {
+        if !self.board().watches_subscriptions() {
+            std::future::pending::<()>().await;
+        }
+        clock.tick().await;
+        self.board().subscriptions_stale();
     }
 
     async fn look(&self, app: &App, pace: &mut Pace) {

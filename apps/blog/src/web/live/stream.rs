@@ -28,6 +28,8 @@ pub(in crate::web) struct Watches {
     article: Option<i64>,
     /// Words: what is found.
     q: Option<String>,
+    /// Anything: how the subscriptions stand.
+    status: Option<String>,
 }
 
 pub(in crate::web) async fn stream(
@@ -69,6 +71,8 @@ impl Watches {
         };
         let count = self.author.map(Watch::Count);
         let known = self.article.map(Watch::Known);
-        Ok(count.into_iter().chain(known).chain(pattern.map(Watch::Results)).collect())
+        let results = pattern.map(Watch::Results);
+        let status = self.status.map(|_| Watch::Subscriptions);
+        Ok(count.into_iter().chain(known).chain(results).chain(status).collect())
     }
 }

@@ -9,6 +9,8 @@ pub(super) enum Watch {
     Count(i64),
     /// Whether the search knows an article yet.
     Known(i64),
+    /// How all subscriptions stand.
+    Subscriptions,
     /// What is found by a pattern of [`crate::search`].
     Results(String),
 }

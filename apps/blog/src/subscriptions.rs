@@ -1,0 +1,63 @@
+//! How each subscription stands, and the one cause why one does not move.
+
+use consign::SubscriptionStatus;
+use serde::Serialize;
+
+use crate::problem::Problem;
+use crate::state::App;
+
+/// A subscription that somebody has started.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Subscription {
+    pub(crate) name: String,
+    /// `queue` or `stream`.
+    pub(crate) reads: String,
+    /// Messages that it has not yet passed.
+    pub(crate) lag: u64,
+    /// How long ago the oldest of them was published.
+    pub(crate) oldest_seconds: Option<f64>,
+    /// Messages that wait for a retry, for their key, or for their time.
+    pub(crate) waiting: u64,
+    pub(crate) dead: u64,
+    /// Ids of the processes that own a part of it.
+    pub(crate) owners: Vec<u32>,
+    pub(crate) state: &'static str,
+    pub(crate) cause: Option<String>,
+}
+
+/// All of them, by name.
+pub(crate) async fn all(app: &App) -> Result<Vec<Subscription>, Problem> {
+    let mut all: Vec<Subscription> =
+        app.consign.subscriptions().await?.into_iter().map(Subscription::from).collect();
+    all.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(all)
+}
+
+impl From<SubscriptionStatus> for Subscription {
+    fn from(status: SubscriptionStatus) -> Self {
+        let (state, cause) = state(&status);
+        Self {
+            name: status.name,
+            reads: status.reads,
+            lag: status.lag,
+            oldest_seconds: status.oldest.map(|age| age.as_secs_f64()),
+            waiting: status.waiting,
+            dead: status.dead,
+            owners: status.owners,
+            state,
+            cause,
+        }
+    }
+}
+
+fn state(status: &SubscriptionStatus) -> (&'static str, Option<String>) {
+    let has_work = status.lag > 0 || status.waiting > 0;
+    match &status.paused {
+        Some(why) => ("paused", Some(why.clone())),
+        None if has_work && status.owners.is_empty() => {
+            ("stalled", Some("no process of it is alive".to_owned()))
+        }
+        None if status.lag > 0 => ("running", None),
+        None => ("idle", None),
+    }
+}
