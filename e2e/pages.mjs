@@ -34,7 +34,7 @@ export function addresses({ own, other }) {
   return [
     "/", `/articles/${own}`, `/articles/${other}`, "/articles/999999999", `/authors/${WIDE_NAME}`, "/authors/stranger",
     "/authors/nobody-of-that-name", "/search", "/search?q=", "/search?q=something", `/search?q=${"w".repeat(200)}`,
-    `/search?q=${encodeURIComponent(WIDE.title)}`, "/sign-up", "/sign-in", "/write", `/articles/${own}/edit`,
+    `/search?q=${encodeURIComponent(WIDE.title)}`, "/sign-up", "/sign-in", "/status", "/write", `/articles/${own}/edit`,
     `/articles/${own}/delete`, `/articles/${other}/edit`, `/articles/${other}/delete`, "/no/such/page",
   ];
 }

@@ -16,6 +16,7 @@ mod excerpt;
 mod failures;
 mod headers;
 mod login;
+mod mail;
 mod markdown;
 mod messages;
 mod moment;
@@ -36,6 +37,7 @@ mod worker;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use consign::sqlite::Consign;
@@ -66,21 +68,24 @@ async fn run(config: Config) -> Result<(), BoxError> {
     let stop = Stop::on_signals()?;
     match config.part {
         Some(Part::Worker { name, supervised }) => {
-            worker::run(name, &config.data, supervised, stop).await
+            worker::run(name, &config, supervised, stop).await
         }
-        Some(Part::Api) => site(&config, &stop, false).await,
-        None => site(&config, &stop, true).await,
+        Some(Part::Api) => site(config, &stop, false).await,
+        None => site(config, &stop, true).await,
     }
 }
 
 /// Serves the site, with its workers below this process if they are asked for.
-async fn site(config: &Config, stop: &Stop, with_workers: bool) -> Result<(), BoxError> {
+async fn site(config: Config, stop: &Stop, with_workers: bool) -> Result<(), BoxError> {
+    let config = Arc::new(config);
+    mail::check(&config)?;
     let listener = serve::listen(&config.listen).await?;
     let db = db::open(&config.data).await?;
     let consign = Consign::open(&db).await?;
     seed::plant(&db, &consign).await?;
-    let supervisor = with_workers.then(|| Supervisor::start(&config.data, stop)).transpose()?;
-    print_banner(config, listener.local_addr()?);
+    let listen = listener.local_addr()?;
+    let supervisor = with_workers.then(|| Supervisor::start(&config, listen, stop)).transpose()?;
+    print_banner(&config, listen);
     serve::serve(listener, App::new(db.clone(), consign, stop.clone())).await;
     if let Some(supervisor) = supervisor {
         supervisor.drain().await;
@@ -91,7 +96,7 @@ async fn site(config: &Config, stop: &Stop, with_workers: bool) -> Result<(), Bo
 
 fn print_banner(config: &Config, listen: SocketAddr) {
     let workers = match config.part {
-        None => WorkerName::ALL.map(WorkerName::as_str).join(" · "),
+        None => WorkerName::ALL.map(title).join(" · "),
         Some(_) => "none here: start them with `blog worker NAME`".to_owned(),
     };
     let version = env!("CARGO_PKG_VERSION");
@@ -108,6 +113,14 @@ fn print_banner(config: &Config, listen: SocketAddr) {
          ctrl-c stops everything\n",
         file.display(),
     );
+}
+
+/// A worker, and how many of it there are.
+fn title(worker: WorkerName) -> String {
+    match worker.processes() {
+        1 => worker.as_str().to_owned(),
+        several => format!("{} ×{several}", worker.as_str()),
+    }
 }
 
 /// `CONSIGN_LOG` or `RUST_LOG` says how much; standard output stays free for the banner.

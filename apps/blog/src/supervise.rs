@@ -1,7 +1,9 @@
 //! The supervisor: a child process per worker, started again when it dies or hangs.
 
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
@@ -9,7 +11,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::config::WorkerName;
+use crate::config::{Config, SMTP, WorkerName};
 use crate::stop::Stop;
 
 const RESTART_MIN: Duration = Duration::from_millis(100);
@@ -27,14 +29,21 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Starts one child for each worker. Once `stop` is asked, none is started again.
-    pub(crate) fn start(data: &Path, stop: &Stop) -> std::io::Result<Self> {
+    /// Starts as many children for each worker as it has processes, below a site that is served at
+    /// `listen`. Once `stop` is asked, none is started again.
+    pub(crate) fn start(
+        config: &Arc<Config>,
+        listen: SocketAddr,
+        stop: &Stop,
+    ) -> std::io::Result<Self> {
         let program = std::env::current_exe()?;
         let (mut posts, drain) = (JoinSet::new(), Stop::new());
         for worker in WorkerName::ALL {
-            let (program, data) = (program.clone(), data.to_owned());
-            let (stop, drain) = (stop.clone(), drain.clone());
-            posts.spawn(Post { worker, program, data, stop, drain }.hold());
+            for _ in 0..worker.processes() {
+                let (program, config) = (program.clone(), config.clone());
+                let (stop, drain) = (stop.clone(), drain.clone());
+                posts.spawn(Post { worker, program, config, listen, stop, drain }.hold());
+            }
         }
         Ok(Self { posts, drain })
     }
@@ -50,7 +59,8 @@ impl Supervisor {
 struct Post {
     worker: WorkerName,
     program: PathBuf,
-    data: PathBuf,
+    config: Arc<Config>,
+    listen: SocketAddr,
     stop: Stop,
     drain: Stop,
 }
@@ -101,13 +111,18 @@ impl Post {
 
     /// Its standard input stays open as long as this process lives and keeps it, which is how it knows.
     fn spawn(&self) -> std::io::Result<(Child, ChildStdin, ChildStdout)> {
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        command
             .args(["worker", self.worker.as_str(), "--supervised", "--data"])
-            .arg(&self.data)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
+            .arg(&self.config.data)
+            .args(["--listen", &self.listen.to_string()]);
+        if let Some(url) = &self.config.url {
+            command.args(["--url", url]);
+        }
+        // Not as a flag, which others on the machine can read.
+        command.env(SMTP, self.config.smtp().unwrap_or_default());
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         // Taken out at once: `Child::wait` would close it.
         let stdin = child.stdin.take().expect("its standard input is a pipe");
         let stdout = child.stdout.take().expect("its standard output is a pipe");

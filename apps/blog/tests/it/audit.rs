@@ -25,7 +25,7 @@ async fn once_nothing_lags_nothing_differs() {
     assert_eq!(audit["differences"], json!([]));
     assert_eq!(audit["authors"], before["authors"]);
     assert_eq!(audit["articles"], before["articles"].as_i64().unwrap() + 15);
-    assert_eq!(names(&audit), ["counter", "search"]);
+    assert_eq!(names(&audit), ["counter", "mailer", "search"]);
 }
 
 #[tokio::test]

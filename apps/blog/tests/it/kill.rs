@@ -1,6 +1,8 @@
 //! Processes are killed at random moments under load, and started again at once: nothing that was
-//! answered is missing, nothing is counted twice, and search finds what there is.
+//! answered is missing, nothing is counted twice, search finds what there is, and each article has one
+//! receipt.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +14,7 @@ use sqlx::{Connection, Row};
 use crate::client::Client;
 use crate::eventually::eventually;
 use crate::load::{self, Stored, Told};
+use crate::mail::mails;
 use crate::process::{Process, is_alive, signal};
 use crate::site::Place;
 
@@ -29,6 +32,7 @@ enum Victim {
     Api,
     Counter,
     Search,
+    Mailer,
     All,
 }
 
@@ -38,10 +42,10 @@ const NINE: [Victim; 9] = [
     Victim::Api,
     Victim::Counter,
     Victim::Counter,
-    Victim::Counter,
     Victim::Search,
     Victim::Search,
-    Victim::Search,
+    Victim::Mailer,
+    Victim::Mailer,
     Victim::All,
 ];
 
@@ -50,6 +54,7 @@ struct Fleet {
     api: Process,
     counters: [Process; 2],
     searches: [Process; 2],
+    mailers: [Process; 2],
 }
 
 impl Fleet {
@@ -59,6 +64,7 @@ impl Fleet {
             api: place.run(&["api"]),
             counters: [worker("counter"), worker("counter")],
             searches: [worker("search"), worker("search")],
+            mailers: [worker("mailer"), worker("mailer")],
         }
     }
 
@@ -69,6 +75,7 @@ impl Fleet {
             Victim::Api => again(&mut self.api, place, &["api"]),
             Victim::Counter => again(&mut self.counters[one], place, &["worker", "counter"]),
             Victim::Search => again(&mut self.searches[one], place, &["worker", "search"]),
+            Victim::Mailer => again(&mut self.mailers[one], place, &["worker", "mailer"]),
             Victim::All => {
                 self.kill_all();
                 *self = Self::start(place);
@@ -77,7 +84,7 @@ impl Fleet {
     }
 
     fn kill_all(&mut self) {
-        let workers = self.counters.iter_mut().chain(&mut self.searches);
+        let workers = self.counters.iter_mut().chain(&mut self.searches).chain(&mut self.mailers);
         workers.chain([&mut self.api]).for_each(Process::kill);
     }
 }
@@ -184,6 +191,21 @@ async fn assert_found(client: &Client, stored: &Stored, told: &[Told]) {
     }
 }
 
+/// Who was killed may have written a mail a second time: then it has replaced the first.
+#[track_caller]
+fn assert_mailed(place: &Place, stored: &Stored) {
+    let mut receipts: HashMap<i64, u32> = HashMap::new();
+    for mail in mails(place) {
+        let link = mail.text.split("/articles/").nth(1).and_then(|rest| rest.lines().next());
+        let id = link.and_then(|id| id.parse().ok()).expect("a link to the article");
+        *receipts.entry(id).or_default() += 1;
+    }
+    for id in stored.articles.keys() {
+        assert_eq!(receipts.get(id), Some(&1), "receipts for article {id}");
+    }
+    assert!(receipts.values().all(|count| *count == 1), "an article has two receipts");
+}
+
 type Found = Result<(Vec<i64>, Vec<i64>, String), tokio::task::JoinError>;
 
 #[track_caller]
@@ -232,6 +254,7 @@ async fn two_hundred_kills_under_load_lose_nothing_and_count_nothing_twice() {
         );
     }
     assert_found(&client, &stored, &told).await;
+    assert_mailed(&place, &stored);
     assert_eq!(messages_astray(&place).await, astray, "an article without its message");
     let (answered, unanswered) = told.iter().fold((0, 0), |(answered, unanswered), told| {
         (answered + told.answered, unanswered + told.unanswered)

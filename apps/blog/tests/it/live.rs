@@ -12,13 +12,13 @@ use crate::site::{Author, Place, Site};
 const TOLD_WITHIN: Duration = Duration::from_secs(20);
 
 /// The stream of an open page.
-struct Stream {
+pub(crate) struct Stream {
     response: reqwest::Response,
     received: String,
 }
 
 impl Stream {
-    async fn open(client: &Client, query: &str) -> Self {
+    pub(crate) async fn open(client: &Client, query: &str) -> Self {
         let request = client.request(Method::GET, &format!("/live?{query}"));
         let response = request.timeout(Duration::from_mins(5)).send().await.unwrap();
         assert_eq!(response.status(), 200);
@@ -27,7 +27,7 @@ impl Stream {
     }
 
     /// Reads until `text` came, and forgets what came up to there.
-    async fn until(&mut self, text: &str) {
+    pub(crate) async fn until(&mut self, text: &str) {
         let read = timeout(TOLD_WITHIN, async {
             while !self.received.contains(text) {
                 let chunk = self.response.chunk().await.expect("a stream");

@@ -48,8 +48,10 @@ async fn neither_tokens_nor_passwords_are_in_the_data() {
     site.signal("TERM");
     assert!(site.ended(Duration::from_secs(10)).await.success());
 
-    let files = std::fs::read_dir(place.data()).unwrap().flatten();
-    let data: Vec<u8> = files.flat_map(|file| std::fs::read(file.path()).unwrap()).collect();
+    let folders = [place.data(), place.data().join("mail")];
+    let files = folders.iter().flat_map(|folder| folder.read_dir().unwrap().flatten());
+    let files = files.map(|entry| entry.path()).filter(|path| path.is_file());
+    let data: Vec<u8> = files.flat_map(|file| std::fs::read(file).unwrap()).collect();
     let holds = |text: &str| data.windows(text.len()).any(|piece| piece == text.as_bytes());
     assert!(holds("platypus"), "the search looks at the right place");
     for secret in [&*token, canary, &author.token] {

@@ -80,6 +80,8 @@ impl Place {
             .args(["--listen", &self.listen.to_string()])
             .arg("--data")
             .arg(self.data())
+            .env_remove("BLOG_SMTP")
+            .env_remove("BLOG_URL")
             .env_remove("CONSIGN_LOG")
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())

@@ -11,6 +11,8 @@ use crate::process::{Process, is_alive, signal};
 use crate::site::{Place, Site};
 
 const WORKERS: [&str; 2] = ["counter", "search"];
+/// A counter, a search and two mailers.
+const CHILDREN: usize = 4;
 const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -21,6 +23,11 @@ async fn each_worker_is_a_child_of_the_started_process() {
         assert_eq!(site.process.children(worker), [id]);
         assert!(site.process.children("worker").contains(&id));
     }
+    eventually("two mailers are there", Duration::from_secs(10), async || {
+        (site.process.children("mailer").len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(site.process.children("worker").len(), CHILDREN);
 }
 
 #[tokio::test]
@@ -77,7 +84,7 @@ async fn asked_to_stop_all_of_it_ends_in_time() {
     for name in ["TERM", "INT"] {
         let Site { mut process, place } = Site::start().await;
         let children = process.children("worker");
-        assert_eq!(children.len(), 2);
+        assert_eq!(children.len(), CHILDREN);
         // A kept-alive connection is open, and a request is under way.
         let client = place.client();
         client.get("/api/audit").await.expect_status(200);
@@ -153,7 +160,7 @@ async fn asked_to_stop_while_it_starts_it_ends_in_time() {
 async fn no_worker_outlives_its_supervisor() {
     let Site { mut process, place } = Site::start().await;
     let children = process.children("worker");
-    assert_eq!(children.len(), 2);
+    assert_eq!(children.len(), CHILDREN);
     process.kill();
     gone(&children, Duration::from_secs(5)).await;
     // The address and the data are free at once.
