@@ -8,9 +8,11 @@
 mod changes;
 mod clock;
 mod derived;
+mod draft;
 mod driver;
 mod envelope;
 mod error;
+mod expiry;
 mod fingerprint;
 mod ledger;
 mod limits;
@@ -22,15 +24,18 @@ mod projection;
 mod publish;
 mod receipt;
 mod retry;
+mod schedule;
 mod settle;
 mod topic;
 mod tx;
 
 pub use changes::{Changes, Waiters};
 pub use clock::{Clock, SystemClock};
+pub use draft::{Draft, DueTime, Unique, Until};
 pub use driver::{Driver, Page, PageRequest, Reader};
 pub use envelope::{Delivery, Envelope};
 pub use error::{BoxError, Error, Result};
+pub use expiry::expiry;
 pub use fingerprint::fingerprint;
 pub use ledger::{
     Advance, Advanced, Ledger, Member, Members, NewSubscription, Owned, Progress, Reads,
@@ -42,13 +47,14 @@ pub use offset::{Epoch, MessageId, Offset, Partition};
 pub use outcome::{HandlerResult, Verdict};
 pub use partitioner::{RoundRobin, partition_of};
 pub use projection::{AnyOrder, Backfill, Batch, Event, Load, Projection, Resume, Upkeep};
-pub use publish::{BoxFuture, Draft, Outbox, Publish};
+pub use publish::{BoxFuture, Outbox, Publish};
 pub use receipt::{Published, Receipt};
 pub use retry::{Order, Retry};
+pub use schedule::ScheduleLedger;
 pub use settle::{
     Due, Fate, Fault, Purpose, QueueLedger, Reason, Settle, Settled, Unfinished, Waiting,
 };
-pub use topic::{Key, SubscriptionName, Topic};
+pub use topic::{CronName, Key, SubscriptionName, Topic};
 pub use tx::{Kept, Lent, Tx};
 
 /// What the derive macro writes calls to; not API.

@@ -1,14 +1,13 @@
-//! Publishing: the message before it has an id, and the transaction it is written in.
+//! Publishing: its options, and the transaction it is written in.
 
 use crate::{
-    Error, HEADERS_BYTES_MAX, Key, Kind, Message, MessageId, PAYLOAD_BYTES_MAX,
-    PUBLISH_MESSAGES_MAX, Result, Topic,
+    Draft, DueTime, Error, Key, Message, MessageId, Result, SubscriptionName, Unique, Until,
 };
-use bytes::Bytes;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::ops::DerefMut;
 use std::pin::Pin;
+use std::time::{Duration, SystemTime};
 
 /// A boxed future that may be sent between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -39,7 +38,7 @@ pub trait Outbox: DerefMut + Send {
         Publish::new(drafts, move |drafts| Box::pin(async move { Ok(self.put(drafts).await?[0]) }))
     }
 
-    /// Publishes several messages at once, at most [`PUBLISH_MESSAGES_MAX`].
+    /// Publishes several messages at once, at most [`PUBLISH_MESSAGES_MAX`](crate::PUBLISH_MESSAGES_MAX).
     fn publish_all<'m, M: Message>(
         &mut self,
         messages: impl IntoIterator<Item = &'m M>,
@@ -49,78 +48,6 @@ pub trait Outbox: DerefMut + Send {
     {
         Publish::new(Draft::all(messages), move |drafts| self.put(drafts))
     }
-}
-
-/// A message that has no id and no time yet.
-#[derive(Clone, Debug)]
-pub struct Draft {
-    /// Where it is published to.
-    pub topic: Topic,
-    /// Its kind and version.
-    pub kind: Kind,
-    /// What it keeps its order by.
-    pub key: Option<Key>,
-    /// A JSON object of text; empty where there are none.
-    pub headers: Bytes,
-    /// The encoded message.
-    pub payload: Bytes,
-}
-
-impl Draft {
-    /// Encodes a message and checks its bounds.
-    ///
-    /// # Errors
-    /// `bad-name`, `key-too-long`, `payload-too-large`, `encode`.
-    pub fn new<M: Message>(message: &M) -> Result<Self> {
-        let payload = message.encode()?;
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(too_large(message.kind().name, payload.len()));
-        }
-        Ok(Self {
-            topic: Topic::new(M::TOPIC)?,
-            kind: message.kind(),
-            key: message.key()?,
-            headers: Bytes::new(),
-            payload,
-        })
-    }
-
-    /// Encodes several messages.
-    ///
-    /// # Errors
-    /// As [`Draft::new`], and `too-many-messages`.
-    pub fn all<'m, M: Message>(messages: impl IntoIterator<Item = &'m M>) -> Result<Vec<Self>> {
-        let drafts = messages.into_iter().map(Self::new).collect::<Result<Vec<_>>>()?;
-        if drafts.len() <= PUBLISH_MESSAGES_MAX {
-            return Ok(drafts);
-        }
-        let found = drafts.len();
-        let message = format!(
-            "a call publishes at most {PUBLISH_MESSAGES_MAX} messages, not {found}: call it again"
-        );
-        Err(Error::new("too-many-messages", message))
-    }
-
-    fn add_header(&mut self, name: &str, value: &str) -> Result {
-        let mut headers: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(&self.headers).unwrap_or_default();
-        headers.insert(name.into(), value.into());
-        let bytes = serde_json::to_vec(&headers).expect("text becomes JSON");
-        if bytes.len() > HEADERS_BYTES_MAX {
-            let message = format!("headers have at most {HEADERS_BYTES_MAX} bytes in all");
-            return Err(Error::new("headers-too-large", message));
-        }
-        self.headers = bytes.into();
-        Ok(())
-    }
-}
-
-fn too_large(kind: &str, found: usize) -> Error {
-    let message = format!(
-        "a payload has at most {PAYLOAD_BYTES_MAX} bytes, this {kind:?} has {found}: \
-         publish the id of a row, not the row"
-    );
-    Error::new("payload-too-large", message)
 }
 
 type Put<'a, Answer> = Box<dyn FnOnce(Vec<Draft>) -> BoxFuture<'a, Result<Answer>> + Send + 'a>;
@@ -152,9 +79,81 @@ impl<'a, Answer> Publish<'a, Answer> {
     }
 
     /// Adds a header that travels with the message, such as `traceparent` or a CloudEvents
-    /// attribute; all headers together have at most [`HEADERS_BYTES_MAX`] bytes.
+    /// attribute; all headers together have at most [`HEADERS_BYTES_MAX`](crate::HEADERS_BYTES_MAX) bytes.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.each(|draft| draft.add_header(name, value))
+    }
+
+    /// Publishes now what is due after a while: it is stored in this transaction, and comes into the
+    /// log, where subscriptions see it, when the time has come.
+    ///
+    /// Its place among the messages of its key is taken then, not now. Some process must run workers
+    /// then, whichever: it waits for one. A receipt tells of no place in the log, since it has none
+    /// yet; a handler's [`Delivery::age`](crate::Delivery::age) counts from when it was due.
+    ///
+    /// # Guarantee
+    /// It comes once, and not before its time; where workers run, about when it is due.
+    pub fn after(self, wait: Duration) -> Self {
+        self.due(DueTime::After(wait))
+    }
+
+    /// The same as [`Publish::after`], at a time; one that has passed is now.
+    pub fn at(self, due: SystemTime) -> Self {
+        self.due(DueTime::At(due))
+    }
+
+    fn due(self, due: DueTime) -> Self {
+        self.each(|draft| {
+            draft.due = Some(due);
+            Ok(())
+        })
+    }
+
+    /// Says how long it is of use, from the publish, or from when it is due. A queue that would
+    /// begin with it later gives it up: a dead letter whose reason is `expired`.
+    ///
+    /// A retry that would begin later is given up, too; a handler that runs is not cut short.
+    /// Streams ignore it: they apply everything, and a projection that must not can read it. It
+    /// travels as the header `expirytime`, a CloudEvents attribute.
+    pub fn deliver_within(self, wait: Duration) -> Self {
+        self.each(|draft| {
+            draft.deliver_within = Some(wait);
+            Ok(())
+        })
+    }
+
+    /// Publishes nothing if a message of the same kind was published under this name less than
+    /// `window` ago: it answers that one's id. (A receipt then tells of no message.)
+    ///
+    /// The window counts from the publish, also of what is due later, and the first publish says how
+    /// long it is. All messages of a `publish_all` have the one name, so only the first is
+    /// published.
+    ///
+    /// # Guarantee
+    /// The name is taken with the transaction: one that rolls back leaves it free. Two that want the
+    /// same name come one after the other, and the second sees what the first has committed.
+    #[expect(clippy::needless_pass_by_value, reason = "an id is written as it stands")]
+    pub fn unique_for(self, name: impl ToString, window: Duration) -> Self {
+        self.unique(&name.to_string(), || Ok(Until::Passed(window)))
+    }
+
+    /// The same as [`Publish::unique_for`], until a subscription of this topic has come to an end
+    /// with the message: applied it, discarded it, or made it a dead letter.
+    ///
+    /// As long as it waits, for its time, for a retry, or for somebody to run that subscription, the
+    /// name is taken.
+    #[expect(clippy::needless_pass_by_value, reason = "an id is written as it stands")]
+    pub fn unique_until_handled(self, name: impl ToString, subscription: &str) -> Self {
+        self.unique(&name.to_string(), || SubscriptionName::new(subscription).map(Until::HandledBy))
+    }
+
+    fn unique(self, name: &str, until: impl FnOnce() -> Result<Until>) -> Self {
+        let unique =
+            Key::new(name.to_owned()).and_then(|name| Ok(Unique { name, until: until()? }));
+        self.each(|draft| {
+            draft.unique = Some(unique.as_ref().map_err(Error::again)?.clone());
+            Ok(())
+        })
     }
 
     fn each(mut self, mut change: impl FnMut(&mut Draft) -> Result) -> Self {

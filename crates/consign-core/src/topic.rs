@@ -13,6 +13,10 @@ pub struct Topic(Arc<str>);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SubscriptionName(Arc<str>);
 
+/// The name of something that is due again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CronName(Arc<str>);
+
 macro_rules! name {
     ($name:ident, $noun:literal) => {
         impl $name {
@@ -40,6 +44,7 @@ macro_rules! name {
 
 name!(Topic, "topic");
 name!(SubscriptionName, "subscription");
+name!(CronName, "cron");
 
 fn checked<'a>(noun: &str, name: &'a str) -> Result<&'a str> {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());

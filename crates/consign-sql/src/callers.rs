@@ -3,7 +3,7 @@
 use crate::handle::Log;
 use crate::line::gone;
 use crate::transaction::Transaction;
-use consign_core::{Draft, Outbox, Published, Receipt, Result};
+use consign_core::{Draft, Published, Receipt, Result};
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::{Mutex, PoisonError};
@@ -39,9 +39,11 @@ impl Callers {
     pub(crate) async fn publish(
         &self,
         log: &Log,
-        drafts: Vec<Draft>,
+        mut drafts: Vec<Draft>,
         place: &'static Location<'static>,
     ) -> Result<Receipt> {
+        // What is wrong with one call is told to that one alone.
+        log.stamp(&mut drafts)?;
         let runtime = Handle::try_current().map_err(|source| stopped().caused_by(source))?;
         let (answer, answered) = oneshot::channel();
         if self.stand(Call { drafts, since: Instant::now(), answer }) {
@@ -115,26 +117,28 @@ impl Drop for Serving {
     }
 }
 
+type Places = Vec<Option<Published>>;
+
 async fn write(
     log: Log,
     drafts: Vec<Draft>,
     since: Instant,
     place: &'static Location<'static>,
-) -> Result<Receipt> {
+) -> Result<Places> {
     let mut tx = Transaction::new(log.line().begin(since, place).await?, log.clone());
-    Outbox::put(&mut tx, drafts).await?;
-    tx.commit().await
+    let (_, places) = tx.append(drafts).await?;
+    tx.commit().await?;
+    Ok(places)
 }
 
-fn answer(calls: Vec<Call>, sizes: &[usize], written: &Result<Receipt>) {
-    let published = written.as_ref().map(Receipt::messages);
-    let mut rest: &[Published] = published.as_ref().map_or(&[], |messages| messages);
+fn answer(calls: Vec<Call>, sizes: &[usize], written: &Result<Places>) {
+    let mut rest = written.as_ref().map_or(&[][..], |places| places);
     for (call, size) in calls.into_iter().zip(sizes) {
         let answer = match written {
             Ok(_) => {
                 let (own, others) = rest.split_at(*size);
                 rest = others;
-                Ok(Receipt::new(own.to_vec()))
+                Ok(Receipt::new(own.iter().flatten().cloned().collect()))
             }
             Err(error) => Err(error.again()),
         };

@@ -2,7 +2,7 @@
 
 use crate::dead_letters::{self, DeadLetters};
 use crate::request::Selection;
-use crate::{command, due, migrate, waiting};
+use crate::{command, due, migrate, scheduled, unique, waiting};
 use rusqlite::{Connection, params_from_iter};
 
 fn database() -> Connection {
@@ -50,4 +50,17 @@ fn what_is_due_and_what_is_asked_for_is_found_by_an_index() {
     }
     let heads = plan(&db, due::HEADS);
     assert!(heads.contains("consign_retry_due"), "{heads}");
+}
+
+#[test]
+fn a_scheduled_message_and_a_held_name_are_found_by_an_index() {
+    let db = database();
+    let all = [scheduled::NEXT, scheduled::DUE, unique::FIND, unique::OLD, unique::IS_HANDLED];
+    for select in all {
+        let plan = plan(&db, select);
+        assert!(!plan.contains("SCAN"), "{select}: {plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{select}: {plan}");
+    }
+    let due = plan(&db, scheduled::DUE);
+    assert!(due.contains("consign_scheduled_due (deliver_at<?)"), "{due}");
 }

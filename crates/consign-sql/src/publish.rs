@@ -2,8 +2,9 @@
 
 use crate::sqlite::inside::is_writing;
 use crate::topics::{self, PARTITIONS, TopicRow, Topics};
+use crate::{scheduled, unique};
 use consign_core::{
-    Draft, MessageId, Offset, Partition, Published, RoundRobin, Topic, partition_of,
+    Draft, Key, MessageId, Offset, Partition, Published, RoundRobin, Topic, partition_of,
 };
 use rusqlite::{Connection, Statement, params};
 use std::collections::{BTreeMap, HashMap};
@@ -13,7 +14,7 @@ use uuid::{ContextV7, Timestamp, Uuid};
 
 /// Bits of a position that are the offset; the partition's number stands above them.
 pub(crate) const OFFSET_BITS: u32 = 44;
-const OFFSET_MAX: i64 = (1 << OFFSET_BITS) - 1;
+pub(crate) const OFFSET_MAX: i64 = (1 << OFFSET_BITS) - 1;
 
 /// Without an offset it is the first of so many as were just taken: to be told it by the UPDATE
 /// itself, with RETURNING, costs three times the UPDATE.
@@ -54,13 +55,23 @@ pub(crate) struct Publisher {
     ids: Mutex<ContextV7>,
 }
 
-/// What a transaction has published so far.
+/// What became of drafts.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
+    /// Of a repeat, the first one's.
     pub(crate) ids: Vec<MessageId>,
-    pub(crate) published: Vec<Published>,
+    /// `None`: it is not due yet, or is a repeat.
+    pub(crate) published: Vec<Option<Published>>,
     /// To be remembered when the transaction has committed.
     pub(crate) topics: HashMap<Topic, TopicRow>,
+}
+
+/// A message that comes into the log now.
+struct AtOnce<'d> {
+    nth: usize,
+    draft: &'d Draft,
+    topic: TopicRow,
+    partition: Partition,
 }
 
 /// Why the log did not take a message, with nothing written.
@@ -95,45 +106,66 @@ impl Publisher {
             return Ok(Err(refused));
         }
         let mut outcome = Outcome::default();
-        let places = self.places(db, drafts, &mut outcome)?;
-        let mut taken = take_offsets(db, &places)?;
+        let at_once = self.sort_out(db, drafts, now, &mut outcome)?;
+        let mut taken = take_offsets(db, at_once.iter().map(AtOnce::number))?;
         let mut insert = db.prepare_cached(match durability {
             Durability::Ours => INSERT,
             Durability::Checked => INSERT_IF_DURABLE,
         })?;
-        for (draft, (number, partition)) in drafts.iter().zip(places) {
+        for message in &at_once {
+            let (id, number) = (outcome.ids[message.nth], message.number());
             let taken = taken.get_mut(&number).expect("taken above");
-            let id = self.id(now);
-            if write(&mut insert, draft, number, *taken, id, now)? == 0 {
+            if write(&mut insert, message.draft, number, *taken, id, now)? == 0 {
                 return Ok(Err(Refused::NotDurable));
             }
-            let offset = db.last_insert_rowid() & OFFSET_MAX;
+            let position = db.last_insert_rowid();
+            let offset = position & OFFSET_MAX;
             taken.next = Some(offset + 1);
-            outcome.ids.push(id);
-            outcome.published.push(Published {
-                topic: draft.topic.clone(),
-                partition,
-                offset: Offset(offset.cast_unsigned()),
-            });
+            outcome.published[message.nth] = Some(message.published(offset));
+            if let Some(unique) = &message.draft.unique {
+                let holder =
+                    unique::Holder::of(message.topic, message.draft.kind.name, &unique.name);
+                holder.place(db, id, position)?;
+            }
         }
         Ok(Ok(outcome))
     }
 
-    fn places(
+    /// Gives all their ids; answers those that come into the log now.
+    fn sort_out<'d>(
         &self,
         db: &Connection,
-        drafts: &[Draft],
+        drafts: &'d [Draft],
+        now: SystemTime,
         outcome: &mut Outcome,
-    ) -> rusqlite::Result<Vec<(i64, Partition)>> {
-        let place = |draft: &Draft| {
+    ) -> rusqlite::Result<Vec<AtOnce<'d>>> {
+        let mut at_once = Vec::with_capacity(drafts.len());
+        for (nth, draft) in drafts.iter().enumerate() {
             let topic = self.topic(db, &draft.topic, outcome)?;
-            let partition = match &draft.key {
-                Some(key) => partition_of(key, topic.partitions),
-                None => self.keyless.next(topic.partitions),
-            };
-            Ok((topic.number(partition), partition))
-        };
-        drafts.iter().map(place).collect()
+            let id = self.id(now);
+            let first = unique::take(db, topic, draft, id, now)?;
+            outcome.ids.push(first.unwrap_or(id));
+            outcome.published.push(None);
+            if first.is_some() {
+                continue;
+            }
+            match draft.due_after(now) {
+                Some(due) => scheduled::insert(db, topic, draft, id, due)?,
+                None => {
+                    let partition = self.partition(topic, draft.key.as_ref());
+                    at_once.push(AtOnce { nth, draft, topic, partition });
+                }
+            }
+        }
+        Ok(at_once)
+    }
+
+    /// The partition of the next message with this key.
+    pub(crate) fn partition(&self, topic: TopicRow, key: Option<&Key>) -> Partition {
+        match key {
+            Some(key) => partition_of(key, topic.partitions),
+            None => self.keyless.next(topic.partitions),
+        }
     }
 
     fn topic(
@@ -155,6 +187,17 @@ impl Publisher {
         let ids = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = Timestamp::from_unix(&*ids, since.as_secs(), since.subsec_nanos());
         MessageId(Uuid::new_v7(stamp))
+    }
+}
+
+impl AtOnce<'_> {
+    fn number(&self) -> i64 {
+        self.topic.number(self.partition)
+    }
+
+    fn published(&self, offset: i64) -> Published {
+        let (topic, partition) = (self.draft.topic.clone(), self.partition);
+        Published { topic, partition, offset: Offset(offset.cast_unsigned()) }
     }
 }
 
@@ -198,20 +241,20 @@ pub(crate) fn keep_written(
 
 /// Offsets of one partition.
 #[derive(Clone, Copy, Debug, Default)]
-struct Taken {
-    count: i64,
+pub(crate) struct Taken {
+    pub(crate) count: i64,
     /// Known as soon as the first of them has been given to a message.
     next: Option<i64>,
 }
 
 /// Takes as many offsets of each partition as messages go there.
-fn take_offsets(
+pub(crate) fn take_offsets(
     db: &Connection,
-    places: &[(i64, Partition)],
+    numbers: impl Iterator<Item = i64>,
 ) -> rusqlite::Result<BTreeMap<i64, Taken>> {
     let mut all = BTreeMap::<i64, Taken>::new();
-    for (number, _) in places {
-        all.entry(*number).or_default().count += 1;
+    for number in numbers {
+        all.entry(number).or_default().count += 1;
     }
     let mut take = db.prepare_cached(TAKE_OFFSETS)?;
     for (number, taken) in &all {
@@ -238,7 +281,7 @@ fn write(
         id.0.as_bytes(),
         draft.kind.name,
         draft.kind.version,
-        draft.key.as_ref().map(consign_core::Key::as_bytes),
+        draft.key.as_ref().map(Key::as_bytes),
         (!draft.headers.is_empty()).then_some(&draft.headers[..]),
         &draft.payload[..],
         micros(now),

@@ -119,14 +119,20 @@ impl Transaction {
         self.held.as_ref().expect("it has not ended")
     }
 
-    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<MessageId>> {
+    /// Answers of each message its id, and where it lies: nowhere yet if it is not due, or if it
+    /// is a repeat.
+    pub(crate) async fn append(
+        &mut self,
+        drafts: Vec<Draft>,
+    ) -> Result<(Vec<MessageId>, Vec<Option<Published>>)> {
         let (log, held) = (&self.log, self.held.as_mut().expect("it has not ended"));
         let connection = held.connection_mut();
         connection.check_open()?;
         let outcome = log.append(&mut connection.connection, drafts, Durability::Ours).await?;
-        self.written.extend(outcome.ids.iter().copied().zip(outcome.published));
+        let published = outcome.ids.iter().copied().zip(outcome.published.iter().cloned());
+        self.written.extend(published.filter_map(|(id, published)| Some((id, published?))));
         self.topics.extend(outcome.topics);
-        Ok(outcome.ids)
+        Ok((outcome.ids, outcome.published))
     }
 }
 
@@ -135,9 +141,10 @@ impl Log {
     pub(crate) async fn append(
         &self,
         connection: &mut SqliteConnection,
-        drafts: Vec<Draft>,
+        mut drafts: Vec<Draft>,
         durability: Durability,
     ) -> Result<Outcome> {
+        self.stamp(&mut drafts)?;
         let mut appended = self.try_append(connection, &drafts, durability).await?;
         if let Err(Refused::NoLock) = appended {
             take_lock(connection).await?;
@@ -147,6 +154,12 @@ impl Log {
             Refused::NotDurable => not_durable(),
             Refused::NoTransaction | Refused::NoLock => no_transaction(),
         })
+    }
+
+    /// Fixes the times that drafts name relative to now.
+    pub(crate) fn stamp(&self, drafts: &mut [Draft]) -> Result {
+        let now = self.clock().now();
+        drafts.iter_mut().try_for_each(|draft| draft.stamp(now))
     }
 
     async fn try_append(
@@ -184,7 +197,7 @@ fn not_durable() -> Error {
 
 impl Outbox for Transaction {
     fn put(&mut self, drafts: Vec<Draft>) -> BoxFuture<'_, Result<Vec<MessageId>>> {
-        Box::pin(self.append(drafts))
+        Box::pin(async move { Ok(self.append(drafts).await?.0) })
     }
 }
 

@@ -94,6 +94,11 @@ impl Writers {
         Ok(tx)
     }
 
+    /// Begins for what others may see outside of the file: on disk when it has committed.
+    pub(crate) async fn begin_durable(&self) -> Result<WorkerTransaction> {
+        self.begin_with(true).await
+    }
+
     /// Waits for the turn, then for the write lock.
     async fn begin_with(&self, is_durable: bool) -> Result<WorkerTransaction> {
         let slot = Arc::clone(&self.slot).lock_owned();
