@@ -8,7 +8,8 @@ use consign_core::{
 };
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use std::vec;
 
 /// Messages that are read ahead for a subscription, over all its partitions: about two batches.

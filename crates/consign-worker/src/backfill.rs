@@ -4,7 +4,8 @@ use crate::effect::Subject;
 use consign_core::{
     Backfill, Error, Ledger, Load, Progress, Projection, Result, Resume, Tx, Verdict,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Pieces that are shorter share a transaction for so long.
 const HOLD: Duration = Duration::from_micros(1_500);

@@ -17,7 +17,8 @@ use consign_core::{
     Upkeep, WorkerId,
 };
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often a process looks who is there.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -173,13 +174,14 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         let due = self.waits.next().and_then(|due| due.duration_since(ledger.now()).ok());
         let until = due.map_or(until, |wait| until.min(Instant::now() + wait));
         tokio::select! {
+            biased;
             () = self.shared.stop.asked() => Ok(()),
             answer = poll.answer() => self.take_answer(answer),
             () = changes.next() => {
                 self.assigned.changed();
                 Ok(())
             }
-            () = tokio::time::sleep_until(until.into()) => Ok(()),
+            () = tokio::time::sleep_until(until) => Ok(()),
         }
     }
 
@@ -289,6 +291,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
 
     async fn sleep(&mut self, wait: Duration) {
         tokio::select! {
+            biased;
             () = self.shared.stop.asked() => {}
             () = tokio::time::sleep(wait) => {}
         }

@@ -21,6 +21,7 @@ pub(crate) async fn beat<L: Ledger>(
     let mut wait = EVERY;
     loop {
         tokio::select! {
+            biased;
             () = stop.asked() => return,
             () = tokio::time::sleep(wait) => {}
         }

@@ -52,6 +52,7 @@ where
                 let subscription = &subject.name;
                 tracing::error!(subscription, ?error, "the backfill goes on in {wait:?}");
                 tokio::select! {
+                    biased;
                     () = stop.asked() => {}
                     () = tokio::time::sleep(wait) => {}
                 }

@@ -37,6 +37,7 @@ impl Tidy {
         let mut stop = subject.stop.clone();
         loop {
             tokio::select! {
+                biased;
                 () = stop.asked() => return,
                 () = self.told.notified() => {}
                 () = tokio::time::sleep(LOOK_EVERY) => {}

@@ -2,7 +2,8 @@
 
 use crate::effect::Subject;
 use consign_core::{Error, Ledger, Projection, Result, Tx, Upkeep, Verdict};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Messages after which upkeep is due even while more wait.
 const DUE_AFTER: usize = 64;

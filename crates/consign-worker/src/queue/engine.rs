@@ -21,7 +21,8 @@ use consign_core::{
 };
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often a process looks who is there, and what is asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -441,6 +442,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     async fn wait(&mut self, poll: &mut Poll<Envelope>, changes: &mut Changes) -> Result {
         let until = self.wake_at();
         tokio::select! {
+            biased;
             () = self.shared.stop.asked() => Ok(()),
             answer = poll.answer() => self.take_answer(answer),
             job = self.jobs.ended() => {
@@ -451,7 +453,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 self.holding.changed();
                 Ok(())
             }
-            () = tokio::time::sleep_until(until.into()) => Ok(()),
+            () = tokio::time::sleep_until(until) => Ok(()),
         }
     }
 
@@ -489,6 +491,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     async fn sleep(&mut self, wait: Duration) {
         tokio::select! {
+            biased;
             () = self.shared.stop.asked() => {}
             () = tokio::time::sleep(wait) => {}
         }

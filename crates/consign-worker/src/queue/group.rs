@@ -11,7 +11,8 @@ use super::item::Item;
 use crate::handler::Handler;
 use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Settled, Verdict};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Messages of a group, at most.
 const GROUP_MAX: usize = 50;

@@ -10,7 +10,8 @@ use consign_core::{
     Envelope, Fate, Key, Offset, Order, Owned, PageRequest, Partition, Settle, Unfinished,
 };
 use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Messages that are ready for a handler, over all partitions: then no more is read.
 const READY_MAX: usize = 4_000;

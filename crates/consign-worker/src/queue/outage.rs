@@ -3,7 +3,8 @@
 use super::lanes::Place;
 use crate::backoff::Backoff;
 use consign_core::{Key, MessageId, Offset, Partition};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// So many different keys in a row that fail with one fingerprint are an outage.
 const KEYS_IN_A_ROW: usize = 5;
