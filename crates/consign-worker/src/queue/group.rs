@@ -5,7 +5,8 @@
 //! back with it: they are run again, and it alone.
 
 use super::call::call;
-use super::engine::{Away, Engine};
+use super::ending::Away;
+use super::engine::Engine;
 use super::fate::{Failure, is_outage, text};
 use super::item::Item;
 use crate::handler::Handler;

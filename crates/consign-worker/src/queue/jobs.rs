@@ -1,7 +1,8 @@
 //! Handlers without a transaction: many at a time, one of each key.
 
 use super::call::call;
-use super::engine::{Away, Engine};
+use super::ending::Away;
+use super::engine::Engine;
 use super::fate::Failure;
 use super::item::Item;
 use crate::handler::Handler;

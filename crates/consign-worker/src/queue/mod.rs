@@ -1,6 +1,7 @@
 //! One queue at work: each message is handled by one, and settled on its own.
 
 mod call;
+mod ending;
 mod engine;
 pub(crate) mod fate;
 mod group;
@@ -9,6 +10,7 @@ pub(crate) mod item;
 mod jobs;
 mod lanes;
 pub(crate) mod outage;
+mod owning;
 mod retries;
 mod window;
 

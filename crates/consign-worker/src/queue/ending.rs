@@ -1,0 +1,175 @@
+//! How messages end: what a verdict makes of them, and the transaction that writes it.
+
+use super::engine::Engine;
+use super::fate::{Failure, is_outage, text};
+use super::item::Item;
+use crate::handler::Handler;
+use consign_core::{Driver, Fate, Order, Purpose, QueueLedger, Result, Settled};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Messages that ended are settled after this long, or when there are so many, or when nothing else
+/// is to be done.
+pub(super) const SETTLE: (Duration, usize) = (Duration::from_millis(50), 100);
+
+/// Something is away that the handlers need.
+pub(super) struct Away(pub(super) String);
+
+impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
+    /// What becomes of a message whose handler failed; an error: it is not to blame.
+    pub(super) fn judge(&mut self, item: &Item, failure: Failure) -> Result<Fate, Away> {
+        let ledger = &*self.shared.ledger;
+        if let Some(error) = failure.error()
+            && is_outage(&ledger.fault(error))
+        {
+            return Err(Away(text(error)));
+        }
+        let fingerprint = failure.fingerprint();
+        let (now, jitter) = (ledger.now(), self.random.f64());
+        let fate = self.policy.fate(item.attempt, failure, now, jitter);
+        if let (Some(fingerprint), Fate::Retry { error, .. }) = (fingerprint, &fate)
+            && let Some(others) = self.outages.suspect(item.failed(), &fingerprint)
+        {
+            for failed in others {
+                self.holding.give_back(&failed, now, self.policy.order.parks());
+            }
+            return Err(Away(error.clone()));
+        }
+        Ok(fate)
+    }
+
+    /// Nobody's handler is called for a while.
+    pub(super) fn is_away(&mut self, Away(why): Away) {
+        let is_new = !self.outages.is_open();
+        let wait = self.outages.failed(&why);
+        let subscription = &self.subject.name;
+        if is_new {
+            tracing::error!(subscription, "it pauses, and counts no attempt: {why}");
+        } else {
+            tracing::warn!(subscription, "still away, one message tries again in {wait:?}: {why}");
+        }
+    }
+
+    /// A message was applied.
+    pub(super) fn succeeded(&mut self, item: &Item) {
+        self.holding.end(item, None);
+        self.holding.go_on(item);
+        self.retries.succeeded(item);
+        self.alone.remove(&item.place());
+        if let Some(outage) = self.outages.succeeded() {
+            let subscription = &self.subject.name;
+            tracing::info!(subscription, "it goes on after {outage:?}");
+        }
+    }
+
+    /// A message was not applied, and this becomes of it.
+    pub(super) fn failed(&mut self, item: &Item, fate: Fate) {
+        let (subscription, id) = (&self.subject.name, item.envelope.id);
+        match &fate {
+            Fate::Dead { error, attempts, .. } => {
+                tracing::error!(subscription, %id, attempts, "a dead letter: {error}");
+            }
+            fate => tracing::debug!(subscription, %id, ?fate, "a message was not applied"),
+        }
+        self.alone.remove(&item.place());
+        if let (Order::Block, Fate::Retry { attempt, due, .. }) = (self.policy.order, &fate) {
+            let wait = due.duration_since(self.shared.ledger.now()).unwrap_or_default();
+            let item = Item { attempt: *attempt, ..item.clone() };
+            return self.blocked.push((Instant::now() + wait, item));
+        }
+        self.holding.end(item, Some(fate));
+        self.holding.go_on(item);
+        self.retries.ended(item);
+    }
+
+    pub(super) fn named(&self) -> &[String] {
+        &self.named
+    }
+
+    /// A message was not run after all: it comes again, after others where its order allows it.
+    pub(super) fn back(&mut self, item: Item) {
+        if item.is_again || item.leads {
+            self.hand_back(item);
+        } else {
+            self.holding.put_first(item);
+        }
+    }
+
+    /// A message was not run after all: it comes again, after what else is ready.
+    pub(super) fn hand_back(&mut self, item: Item) {
+        self.retries.ended(&item);
+        self.holding.hand_back(item);
+    }
+
+    /// Before a message is run that may have killed its process, its attempt is stored; `false`:
+    /// it is given up.
+    pub(super) async fn is_worth_it(&mut self, item: &Item) -> Result<bool> {
+        let fate = self.policy.suspect(item, self.shared.ledger.now());
+        if matches!(fate, Fate::Dead { .. }) {
+            self.failed(item, fate);
+            return Ok(false);
+        }
+        self.holding.note(item, fate);
+        self.settle().await?;
+        Ok(true)
+    }
+
+    pub(super) async fn settle_in_time(&mut self) -> Result {
+        let unsettled = self.holding.unsettled();
+        if unsettled == 0 {
+            self.unsettled = None;
+            return Ok(());
+        }
+        let since = *self.unsettled.get_or_insert_with(Instant::now);
+        let (after, most) = SETTLE;
+        if H::FORM.tx || unsettled >= most || since.elapsed() >= after || self.is_idle() {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    fn is_idle(&self) -> bool {
+        self.jobs.is_empty() && self.holding.is_idle() && self.retries.is_idle()
+    }
+
+    /// Writes what ended, in a transaction of its own.
+    pub(super) async fn settle(&mut self) -> Result {
+        let settlement = self.holding.settlement();
+        if settlement.is_empty() {
+            self.holding.settled(&settlement, &[]);
+            return Ok(());
+        }
+        let ledger = Arc::clone(&self.shared.ledger);
+        let purpose = if H::FORM.tx { Purpose::Handlers } else { Purpose::Marks };
+        let begun = ledger.begin_for(self.subject.of, purpose);
+        let mut tx = self.shared.stop.grace(begun).await?;
+        let settled = ledger.settle(&mut tx, self.subject.of, &settlement, &self.named).await?;
+        if let Settled::All(unparked) = settled {
+            ledger.commit(tx).await?;
+            self.unsettled = None;
+            self.holding.settled(&settlement, &unparked);
+            self.retries.settled(&settlement);
+            return Ok(());
+        }
+        ledger.rollback(tx).await;
+        self.not_settled(settled);
+        Ok(())
+    }
+
+    /// Another owner, or other kinds: nothing of the transaction stands.
+    pub(super) fn not_settled(&mut self, settled: Settled) {
+        match settled {
+            Settled::All(_) => {}
+            Settled::Fenced(partitions) => {
+                let subscription = &self.subject.name;
+                tracing::info!(subscription, ?partitions, "fenced: they have a new owner");
+                self.holding.remove(&partitions);
+            }
+            Settled::Kinds(named) => {
+                self.named = named.into();
+                self.holding.read_all_again();
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Which partitions a process owns for a queue, from the first cursor to the last hand-over.
+
+use super::engine::Engine;
+use super::item::Item;
+use crate::handler::Handler;
+use crate::ownership::{Plan, plan};
+use crate::standstill::Causes;
+use crate::subscription::Shared;
+use consign_core::{Driver, Partition, Progress, QueueLedger, Result};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a process looks who is there, and what is asked for.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
+    /// Places the first cursors: at the log's end, or at its start.
+    pub(super) async fn place(&mut self) -> Result {
+        let (ledger, of) = (&*self.shared.ledger, self.subject.of);
+        let mut tx = self.shared.stop.grace(ledger.begin(of)).await?;
+        if ledger.progress(&mut tx, of).await? != Progress::New {
+            ledger.rollback(tx).await;
+            return Ok(());
+        }
+        let ends =
+            if self.options.from_start { Vec::new() } else { ledger.ends(&mut tx, of).await? };
+        ledger.place(&mut tx, of, &ends, &Progress::Running).await?;
+        ledger.commit(tx).await
+    }
+
+    /// Looks who is there and what is asked for, now and then, and sees to an even share.
+    pub(super) async fn own(&mut self) -> Result {
+        if self.looked.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Ok(());
+        }
+        self.looked = Some(Instant::now());
+        let me = *self.shared.me.borrow();
+        if std::mem::replace(&mut self.me, me) != me {
+            let all = self.holding.partitions().collect::<Vec<_>>();
+            self.holding.remove(&all);
+            self.standstills.forget();
+        }
+        self.stands_still(self.causes()).await;
+        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
+        let members = ledger.members(of).await?;
+        if *members.kinds != *self.named {
+            self.named = members.kinds.clone().into();
+            self.holding.read_all_again();
+        }
+        self.is_paused = members.is_paused;
+        let mine = self.holding.staying();
+        if members.is_asked {
+            let changed = ledger.execute(of, &mine).await?;
+            for found in ledger.unfinished(of, &changed).await? {
+                self.holding.set_parked(found.partition, found.parked);
+            }
+            self.retries.look();
+        }
+        let mine = self.holding.partitions().collect::<Vec<_>>();
+        let Plan { lost, release, take } = plan(&members, me, &mine);
+        self.holding.remove(&lost);
+        self.holding.leave(&release);
+        let holding = &mut self.holding;
+        self.blocked.retain(|(_, item)| {
+            let is_leaving = holding.is_leaving(item.partition);
+            if is_leaving {
+                holding.let_go(item);
+            }
+            !is_leaving
+        });
+        self.hand_over().await?;
+        if !take.is_empty() {
+            self.take(&take).await?;
+        }
+        Ok(())
+    }
+
+    fn causes(&self) -> Causes {
+        let away = self.outages.why().map(|why| (None, why.to_owned()));
+        let blocked = self.blocked.iter().map(|(_, item)| {
+            let Item { partition, offset, attempt, envelope, .. } = item;
+            let id = envelope.id;
+            let why =
+                format!("message {offset} ({id}) failed, attempt {attempt} comes before others");
+            (Some(*partition), why)
+        });
+        let waiting = self.holding.waiting();
+        let waiting = waiting.map(|(partition, why)| (Some(partition), why.to_owned()));
+        away.into_iter().chain(blocked).chain(waiting).collect()
+    }
+
+    pub(super) async fn stands_still(&mut self, causes: Causes) {
+        let Shared { ledger, stop, .. } = &self.shared;
+        self.standstills.keep((&**ledger, self.subject.of, stop), causes).await;
+    }
+
+    /// Hands over what leaves, once nothing of it is in hand.
+    async fn hand_over(&mut self) -> Result {
+        let left = self.holding.left();
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.settle().await?;
+        self.shared.ledger.release(self.subject.of, &left).await?;
+        self.holding.remove(&left);
+        Ok(())
+    }
+
+    async fn take(&mut self, partitions: &[Partition]) -> Result {
+        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
+        let owned = ledger.take(of, partitions).await?;
+        let taken = owned.iter().map(|owned| owned.partition).collect::<Vec<_>>();
+        let mut unfinished = ledger.unfinished(of, &taken).await?;
+        for owned in owned {
+            let found = unfinished.iter().position(|found| found.partition == owned.partition);
+            let found = found.map(|index| unfinished.swap_remove(index));
+            self.holding.add(owned, found.expect("asked for above"));
+        }
+        self.retries.look();
+        Ok(())
+    }
+
+    /// Finishes what is in hand, settles it, and hands everything over.
+    pub(super) async fn leave(&mut self) {
+        self.finish_jobs().await;
+        if let Err(error) = self.settle().await {
+            let subscription = &self.subject.name;
+            tracing::warn!(subscription, %error, "what was done last is not marked, and is done again");
+        }
+        let mine = self.holding.partitions().collect::<Vec<_>>();
+        self.holding.remove(&mine);
+        let (ledger, stop) = (&self.shared.ledger, &self.shared.stop);
+        if !mine.is_empty()
+            && let Err(error) = stop.grace(ledger.release(self.subject.of, &mine)).await
+        {
+            let subscription = &self.subject.name;
+            tracing::warn!(subscription, %error, "partitions are not handed over");
+        }
+    }
+}
