@@ -30,6 +30,9 @@ impl Error {
     /// The commit may have happened, or may yet.
     pub const UNKNOWN: &'static str = "commit-unknown";
 
+    /// Something is away that every message of a subscription needs.
+    pub const OUTAGE: &'static str = "outage";
+
     /// Makes an error; `code` is kebab-case and never changes its meaning.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), source: None }

@@ -35,6 +35,16 @@ impl Verdict {
         Self::Discard(why.to_string())
     }
 
+    /// Says that something is away that every message needs, such as a mail server: the whole
+    /// subscription pauses, one message at a time tries again, and no attempt is counted.
+    ///
+    /// For what this one message alone needs, `?` is right: five keys in a row that fail alike are
+    /// taken for an outage, too.
+    #[expect(clippy::needless_pass_by_value, reason = "an error is written as it stands")]
+    pub fn outage(what: impl ToString) -> Self {
+        Self::Retry(Error::new(Error::OUTAGE, what.to_string()).into())
+    }
+
     /// What it says went wrong.
     #[doc(hidden)]
     pub fn into_error(self) -> BoxError {

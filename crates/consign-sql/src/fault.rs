@@ -44,7 +44,8 @@ fn of(error: &(dyn StdError + 'static)) -> Option<Fault> {
         return of_sqlite(code, &error.to_string());
     }
     if let Some(error) = error.downcast_ref::<Error>() {
-        return error.is_retryable().then_some(Fault::Outage);
+        let is_outage = error.is_retryable() || error.code() == Error::OUTAGE;
+        return is_outage.then_some(Fault::Outage);
     }
     let error = error.downcast_ref::<std::io::Error>()?;
     let is_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);

@@ -44,7 +44,7 @@ pub(crate) async fn receipt_mail(
     let Some(receipt) = mail.receipt(&published, delivery.id.to_string()).await? else {
         return Err(Verdict::discard("the article was deleted before its receipt was written"));
     };
-    Ok(mail.deliver(&receipt).await?)
+    mail.deliver(&receipt).await
 }
 
 /// Says what is wrong with the address of a mail server, if there is one, before anybody needs it.
@@ -85,10 +85,13 @@ impl Mail {
     }
 
     /// Once this is done the mail is on disk, or the mail server has said that it has it.
-    async fn deliver(&self, receipt: &Receipt) -> Result<(), BoxError> {
+    async fn deliver(&self, receipt: &Receipt) -> HandlerResult {
         let mail = receipt.compose()?;
         match &self.route {
-            Route::Folder(folder) => folder.store(&receipt.id, mail.formatted()).await,
+            // All mails go there: none is to blame.
+            Route::Folder(folder) => {
+                folder.store(&receipt.id, mail.formatted()).await.map_err(Verdict::outage)
+            }
             Route::Smtp(smtp) => smtp.send(mail).await,
         }
     }

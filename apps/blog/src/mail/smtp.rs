@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use consign::{HandlerResult, Verdict};
 use lettre::transport::smtp::PoolConfig;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 
@@ -46,13 +47,15 @@ impl Smtp {
     }
 
     /// Once this is done the server has said that it has the mail.
-    pub(super) async fn send(&self, mail: Message) -> Result<(), BoxError> {
-        let sent = self.transport.send(mail).await;
-        sent.map_err(|error| {
-            let server = &self.server;
-            format!("cannot send a mail by {server}: {error}: see that it runs and takes mails from here")
-        })?;
-        Ok(())
+    pub(super) async fn send(&self, mail: Message) -> HandlerResult {
+        let Err(error) = self.transport.send(mail).await else { return Ok(()) };
+        let server = &self.server;
+        let says = format!(
+            "cannot send a mail by {server}: {error}: see that it runs and takes mails from here"
+        );
+        // An answer to this one mail, where the server answers at all; else nobody's mail goes out.
+        let is_answer = error.is_permanent() || error.is_transient();
+        Err(if is_answer { says.into() } else { Verdict::outage(says) })
     }
 }
 

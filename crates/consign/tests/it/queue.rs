@@ -284,3 +284,30 @@ async fn poison_in_a_batch_is_found_and_harms_only_itself() {
     caught_up(&d).await;
     running.shutdown().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_handler_calls_an_outage_pauses_at_once_and_counts_no_attempt() {
+    #[derive(Clone, Debug, Default)]
+    struct Server(Arc<AtomicU32>, Seen);
+    async fn send(liked: Liked, State(server): State<Server>, delivery: Delivery) -> HandlerResult {
+        server.1.add(liked.article_id, delivery.attempt);
+        if server.0.load(Ordering::Relaxed) == 0 {
+            return Err(Verdict::outage("the mail server is away"));
+        }
+        Ok(())
+    }
+    let (d, server) = (Database::new().await, Server::default());
+    publish(&d, 10, 1).await;
+    let workers = d.consign.workers().with_state(server.clone());
+    let queue = queue("send", send).from_start().retry(quickly().max_attempts(1));
+    let running = workers.subscribe(queue).start().await.unwrap();
+    while server.1.all().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(d.number("select sum(passed) from consign_cursor").await, 0);
+    server.0.store(1, Ordering::Relaxed);
+    caught_up(&d).await;
+    running.shutdown().await.unwrap();
+    assert!(server.1.all().iter().all(|(_, attempt)| *attempt == 1));
+    assert_eq!(d.number(DEAD).await, 0);
+}
