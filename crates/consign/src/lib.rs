@@ -61,7 +61,12 @@ pub use self::workers::{NothingSubscribed, Workers};
 /// The names of SQLite: `use consign::sqlite::{Consign, Tx};`.
 pub mod sqlite {
     pub use crate::consign::Consign;
+    #[cfg(feature = "rusqlite")]
+    pub use consign_sql::Run;
     pub use consign_sql::Transaction;
+    /// What [`Run::run`] lends a connection of.
+    #[cfg(feature = "rusqlite")]
+    pub use rusqlite;
 
     /// The worker's transaction, lent to a projection; derefs to sqlx's connection.
     pub type Tx = crate::Tx<sqlx::SqliteConnection>;

@@ -18,6 +18,9 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// So many steps of a statement are between two looks at whether it shall end.
 const LOOK_EVERY_STEPS: i32 = 10_000;
 
+/// Statements that a connection keeps prepared: ours, and those of the application's `run`.
+const KEPT_MAX: usize = 128;
+
 /// What a connection holds under this name is ours: a `rusqlite::Connection` on its own handle.
 const KEPT: &CStr = c"consign-sql's prepared statements";
 
@@ -46,6 +49,7 @@ pub(crate) async fn keep_statements(connection: &mut SqliteConnection) -> sqlx::
     let db = handle.as_raw_handle().as_ptr();
     // SAFETY: it is used by `kept` alone, and ends before the connection that it borrows.
     let Ok(kept) = (unsafe { rusqlite::Connection::from_handle(db) }) else { return Ok(()) };
+    kept.set_prepared_statement_cache_capacity(KEPT_MAX);
     let kept = Box::into_raw(Box::new(kept)).cast();
     // SAFETY: the guard keeps other threads away from the open connection, which owns `kept` from
     // now on, even where this fails: `end` is called once, whatever happens.

@@ -38,6 +38,8 @@ mod queue_restart;
 mod queue_work;
 mod readers;
 mod reading;
+#[cfg(feature = "rusqlite")]
+mod run;
 mod runtime_ends;
 mod said;
 mod setback;
