@@ -14,6 +14,7 @@ mod envelope;
 mod error;
 mod expiry;
 mod fingerprint;
+mod freshness;
 mod ledger;
 mod limits;
 mod message;
@@ -23,6 +24,7 @@ mod partitioner;
 mod projection;
 mod publish;
 mod receipt;
+mod receipt_text;
 mod retry;
 mod schedule;
 mod settle;
@@ -37,6 +39,7 @@ pub use envelope::{Delivery, Envelope};
 pub use error::{BoxError, Error, Result};
 pub use expiry::expiry;
 pub use fingerprint::fingerprint;
+pub use freshness::Freshness;
 pub use ledger::{
     Advance, Advanced, Ledger, Member, Members, NewSubscription, Owned, Progress, Reads,
     SubscriptionId, WorkerId,

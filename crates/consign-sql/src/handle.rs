@@ -1,6 +1,7 @@
 //! The application's database, opened: what the facade's `Consign` wraps.
 
 use crate::callers::Callers;
+use crate::catch_up::{CatchUp, CatchUps};
 use crate::connection::{Connections, Role};
 use crate::error;
 use crate::line::Line;
@@ -36,6 +37,7 @@ struct Inner {
     publisher: Publisher,
     line: Line,
     callers: Callers,
+    catch_ups: CatchUps,
     writers: Writers,
     watch: Watch,
     clock: Arc<dyn Clock>,
@@ -69,6 +71,7 @@ impl Log {
             publisher: Publisher::new(remembered),
             line: Line::new(connections.clone(), Waiting::open(&path)?),
             callers: Callers::default(),
+            catch_ups: CatchUps::default(),
             writers: Writers::new(connections.clone(), path.clone()),
             watch: Watch::new(connections.clone(), path.clone()),
             clock: Arc::new(SystemClock),
@@ -131,6 +134,19 @@ impl Log {
     /// Tells when something was committed, by whichever process.
     pub fn changes(&self) -> Changes {
         self.0.watch.changes()
+    }
+
+    /// Waits until a subscription has caught up; see the facade.
+    pub fn caught_up<'r>(
+        &self,
+        subscription: &str,
+        receipt: impl Into<Option<&'r Receipt>>,
+    ) -> CatchUp<'_> {
+        CatchUp::new(self, subscription, receipt.into())
+    }
+
+    pub(crate) fn catch_ups(&self) -> &CatchUps {
+        &self.0.catch_ups
     }
 
     /// To be called after each commit of ours: readers look at once.

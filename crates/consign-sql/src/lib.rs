@@ -3,6 +3,7 @@
 //! The only crate with SQL. Applications use the facade `consign`.
 
 mod callers;
+mod catch_up;
 mod command;
 mod connection;
 mod cron;
@@ -12,6 +13,7 @@ mod dead_letters;
 mod due;
 mod error;
 mod fault;
+mod freshness;
 mod group;
 mod handle;
 mod ledger;
@@ -41,6 +43,7 @@ mod waiting;
 mod watch;
 mod writer;
 
+pub use catch_up::CatchUp;
 pub use dead_letters::{DeadLetter, DeadLetters, ParkedKey};
 pub use handle::{Log, NewTopic};
 pub use ledger::SqlLedger;

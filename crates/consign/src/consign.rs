@@ -3,7 +3,7 @@
 use crate::{
     Builder, Changes, Message, MessageId, Publish, Receipt, Result, SubscriptionStatus, Workers,
 };
-use consign_sql::{Log, Transaction};
+use consign_sql::{CatchUp, Log, Transaction};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 /// The one handle: it begins transactions, publishes, and runs workers. Cheap to clone; it stands
@@ -103,6 +103,48 @@ impl Consign {
     /// Outside a tokio runtime.
     pub fn changes(&self) -> Changes {
         self.log.changes()
+    }
+
+    /// Waits until a subscription has caught up with the messages of a receipt, so that who has
+    /// written reads what came of it; with `None`, with all that the log has now: whether a new
+    /// read model is ready to serve.
+    ///
+    /// At most 5 s, or [`timeout`](CatchUp::timeout). That it came too late is no error, and neither
+    /// is a subscription that no process has started yet. What the receipt names of other topics
+    /// than the subscription's does not count. A message that failed is said at once, not waited
+    /// for; with `None` only those that were never tried count.
+    ///
+    /// All who wait share one look at the database after each change.
+    ///
+    /// # Errors
+    /// `unknown-receipt`, for one of another database; what SQLite says.
+    ///
+    /// # Examples
+    /// The receipt goes to the browser and comes back with the next page, whichever process answers:
+    /// ```no_run
+    /// use consign::sqlite::Consign;
+    /// use consign::{Freshness, Receipt};
+    /// use std::time::Duration;
+    ///
+    /// /// The value of the header or cookie `Consign-Receipt`.
+    /// async fn publish(consign: &Consign, m: &impl consign::Message) -> consign::Result<String> {
+    ///     Ok(consign.publish(m).await?.encode())
+    /// }
+    ///
+    /// /// Whether the counts that are read now show what this reader has written.
+    /// async fn is_fresh(consign: &Consign, header: &str) -> consign::Result<bool> {
+    ///     let Ok(receipt) = Receipt::decode(header) else { return Ok(true) };
+    ///     let half_a_second = Duration::from_millis(500);
+    ///     let freshness = consign.caught_up("counter", &receipt).timeout(half_a_second).await?;
+    ///     Ok(freshness == Freshness::CaughtUp)
+    /// }
+    /// ```
+    pub fn caught_up<'r>(
+        &self,
+        subscription: &str,
+        receipt: impl Into<Option<&'r Receipt>>,
+    ) -> CatchUp<'_> {
+        self.log.caught_up(subscription, receipt)
     }
 
     /// How far each subscription is.

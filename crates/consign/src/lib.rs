@@ -16,7 +16,7 @@ mod consign;
 mod workers;
 
 pub use consign_core::{
-    AnyOrder, Backfill, Batch, Changes, Delivery, Error, Event, HandlerResult, Key, Kind, Message,
+    AnyOrder, Backfill, Batch, Changes, Delivery, Error, Event, Freshness, HandlerResult, Key, Kind, Message,
     MessageId, Offset, Order, Outbox, Partition, Projection, Publish, Published, Receipt, Result,
     Resume, Retry, Tx, Upkeep, Verdict,
 };
@@ -50,7 +50,7 @@ pub use consign_core::{
 /// # Ok::<(), consign::Error>(())
 /// ```
 pub use consign_macros::Message;
-pub use consign_sql::{SubscriptionStatus, Sum, SumInto, Value};
+pub use consign_sql::{CatchUp, SubscriptionStatus, Sum, SumInto, Value};
 pub use consign_worker::{
     Deliveries, FromDelivery, FromRef, Queue, Running, State, Stream, queue, stream,
 };
