@@ -125,7 +125,7 @@ impl<L, D> Clone for Shared<L, D> {
 }
 
 /// A subscription whose types are forgotten.
-pub(crate) trait DynSubscription<L, D>: Send {
+pub(crate) trait DynSubscription<L, D>: Send + Sync {
     fn describe(&self) -> Result<NewSubscription>;
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result>;
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()>;
