@@ -17,6 +17,9 @@ use std::time::SystemTime;
 /// Keys whose messages are tried again in one go, and messages of each.
 const DUE_MAX: usize = 100;
 
+/// Something is away that the projection needs.
+struct Away(String);
+
 /// A message that failed alone.
 pub(crate) struct Single {
     pub(crate) place: (Partition, Offset),
@@ -132,7 +135,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             _ => false,
         };
         match single {
-            _ if is_away || count == 0 => self.in_place(moves, count, &verdict),
+            _ if is_away || count == 0 => self.in_place(moves, count, &text(&verdict.into_error())),
             None => {
                 self.batch_limit = (count / 2).max(1);
                 self.assigned.taken_back(moves);
@@ -144,13 +147,13 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     /// Nobody's fault: the same again after a while, and no attempt counts.
-    fn in_place(&mut self, moves: &[Advance], count: usize, verdict: &Verdict) {
-        let (wait, failures) = self.assigned.failed(moves);
+    fn in_place(&mut self, moves: &[Advance], count: usize, why: &str) {
+        let (wait, failures) = self.assigned.failed(moves, why);
         let subscription = &self.subject.name;
         tracing::error!(
             subscription,
             failures,
-            "a batch of {count} messages was rolled back, again in {wait:?}: {verdict:?}"
+            "a batch of {count} messages was rolled back, again in {wait:?}: {why}"
         );
     }
 
@@ -158,11 +161,14 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         let Single { place, delivery } = single;
         let Delivery { attempt, key, id, .. } = &delivery;
         let failed = Failed::new(place, *attempt, key.as_ref(), *id);
-        let Some(fate) = self.judge(failed, *attempt, verdict).await else {
-            return self.in_place(moves, 1, &"see above".into());
+        let fate = match self.judge(failed, *attempt, verdict).await {
+            Ok(fate) => fate,
+            Err(Away(why)) => return self.in_place(moves, 1, &why),
         };
-        if self.policy.order == Order::Block && matches!(fate, Fate::Retry { .. }) {
-            return self.in_place(moves, 1, &format!("{fate:?}").into());
+        if let (Order::Block, Fate::Retry { error, .. }) = (self.policy.order, &fate) {
+            let (_, offset) = place;
+            let why = format!("message {offset} ({id}) fails, and others wait for it: {error}");
+            return self.in_place(moves, 1, &why);
         }
         let parts = settlement(moves, &[(place, fate.clone())]);
         match self.settle(&parts).await {
@@ -171,7 +177,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 self.assigned.unpark(&unparked);
                 self.put_aside(place.0, key.clone(), &fate);
             }
-            Outcome::Failed(verdict) => self.in_place(moves, 1, &verdict),
+            Outcome::Failed(verdict) => self.in_place(moves, 1, &text(&verdict.into_error())),
             Outcome::Fenced(partitions) => self.fenced(moves, &partitions),
             Outcome::Kinds(named) => self.name(named),
         }
@@ -189,15 +195,21 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         self.waits.put_off(fate);
     }
 
-    /// What becomes of a message; `None`: it is not to blame.
-    async fn judge(&mut self, failed: Failed, attempt: u32, verdict: Verdict) -> Option<Fate> {
+    /// What becomes of a message; an error: it is not to blame.
+    async fn judge(
+        &mut self,
+        failed: Failed,
+        attempt: u32,
+        verdict: Verdict,
+    ) -> Result<Fate, Away> {
         let failure = Failure::Verdict(verdict);
         let (ledger, fingerprint) = (Arc::clone(&self.shared.ledger), failure.fingerprint());
         if let Some(error) = failure.error()
             && ledger.fault(error) != Fault::Message
         {
-            tracing::error!(subscription = self.subject.name, "it pauses: {}", text(error));
-            return None;
+            let why = text(error);
+            tracing::error!(subscription = self.subject.name, "it pauses: {why}");
+            return Err(Away(why));
         }
         let (now, jitter) = (ledger.now(), self.random.f64());
         let fate = self.policy.fate(attempt, failure, now, jitter);
@@ -206,10 +218,11 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         {
             self.outages.failed(error);
             tracing::error!(subscription = self.subject.name, "many keys fail alike: {error}");
+            let why = error.clone();
             self.give_back(others, now).await;
-            return None;
+            return Err(Away(why));
         }
-        Some(fate)
+        Ok(fate)
     }
 
     /// Attempts that an outage has burnt do not count.
@@ -219,8 +232,8 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             let Some(mut part) = parts.remove(&partition).or_else(|| self.still(partition)) else {
                 continue;
             };
-            let (error, parks) = ("it was an outage".to_owned(), self.policy.order.parks());
-            let fate = Fate::Retry { attempt, due, error, parks, is_suspect: false };
+            let (text, parks) = ("it was an outage".to_owned(), self.policy.order.parks());
+            let fate = Fate::Retry { attempt, due, error: text, parks, is_suspect: false };
             part.again.push((offset, Some(fate)));
             parts.insert(partition, part);
         }
@@ -298,10 +311,13 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     async fn again_failed(&mut self, item: &Item, mut part: Settle, verdict: Verdict) {
-        let Some(fate) = self.judge(item.failed(), item.attempt, verdict).await else {
-            let wait = self.outages.failed("a message that waited fails as others do");
-            tracing::warn!(subscription = self.subject.name, "it tries again in {wait:?}");
-            return self.waits.look();
+        let fate = match self.judge(item.failed(), item.attempt, verdict).await {
+            Ok(fate) => fate,
+            Err(Away(why)) => {
+                let wait = self.outages.failed(&why);
+                tracing::warn!(subscription = self.subject.name, "it tries again in {wait:?}");
+                return self.waits.look();
+            }
         };
         part.again = vec![(item.offset, Some(fate.clone()))];
         let outcome = self.settle(&[part]).await;
@@ -324,9 +340,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             Outcome::Fenced(partitions) => self.assigned.remove(&partitions),
             Outcome::Kinds(named) => self.name(named),
             Outcome::Failed(verdict) => {
-                let wait = self.outages.failed("the ledger");
-                let subscription = &self.subject.name;
-                tracing::warn!(subscription, "again in {wait:?}: {verdict:?}");
+                let why = text(&verdict.into_error());
+                let wait = self.outages.failed(&why);
+                tracing::warn!(subscription = self.subject.name, "again in {wait:?}: {why}");
                 self.waits.look();
             }
         }

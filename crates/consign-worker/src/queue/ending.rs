@@ -102,17 +102,25 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.hand_back(item);
     }
 
-    /// Before a message is run that may have killed its process, its attempt is stored; `false`:
-    /// it is given up.
-    pub(super) async fn is_worth_it(&mut self, item: &Item) -> Result<bool> {
-        let fate = self.policy.suspect(item, self.shared.ledger.now());
-        if matches!(fate, Fate::Dead { .. }) {
-            self.failed(item, fate);
-            return Ok(false);
+    /// Before a message is run that may have killed its process, its attempt is stored; `None`: it
+    /// is given up.
+    pub(super) async fn worth_it(&mut self, item: Item) -> Result<Option<Item>> {
+        if !item.is_suspect {
+            return Ok(Some(item));
         }
-        self.holding.note(item, fate);
-        self.settle().await?;
-        Ok(true)
+        let fate = self.policy.suspect(&item, self.shared.ledger.now());
+        if matches!(fate, Fate::Dead { .. }) {
+            self.failed(&item, fate);
+            return Ok(None);
+        }
+        self.holding.note(&item, fate);
+        match self.settle().await {
+            Ok(()) => Ok(Some(item)),
+            Err(error) => {
+                self.hand_back(item);
+                Err(error)
+            }
+        }
     }
 
     pub(super) async fn settle_in_time(&mut self) -> Result {

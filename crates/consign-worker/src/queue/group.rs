@@ -47,9 +47,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             return Ok(false);
         }
         let Some(first) = self.next() else { return Ok(false) };
-        if first.is_suspect && !self.is_worth_it(&first).await? {
-            return Ok(true);
-        }
+        let Some(first) = self.worth_it(first).await? else { return Ok(true) };
         let ledger = Arc::clone(&self.shared.ledger);
         let begun = ledger.begin_for(self.subject.of, Purpose::Handlers);
         let mut tx = match self.shared.stop.grace(begun).await {
@@ -96,9 +94,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             return Some(item);
         }
         if item.is_again {
-            self.hand_back(item)
+            self.hand_back(item);
         } else {
-            self.holding.put_first(item)
+            self.holding.put_first(item);
         }
         None
     }

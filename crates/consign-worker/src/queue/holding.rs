@@ -46,6 +46,8 @@ struct Part {
     more: bool,
     changed: bool,
     not_before: Option<Instant>,
+    /// Why the next message is not read on from.
+    waits: Option<String>,
     parked: HashSet<Key>,
     /// So many of the next messages are run alone.
     suspects: usize,
@@ -99,6 +101,7 @@ impl Holding {
             more: true,
             changed: false,
             not_before: None,
+            waits: None,
             parked: parked.into_iter().collect(),
             suspects: if is_suspect { SUSPECTS } else { 0 },
             in_hand: 0,
@@ -117,7 +120,7 @@ impl Holding {
         self.forget_unstarted(partitions);
         self.parts.retain(|partition, _| !partitions.contains(partition));
         self.ended.retain(|ended| !partitions.contains(&ended.partition));
-        self.redo.retain(|item| !partitions.contains(&item.partition));
+        self.forget_redo(partitions);
     }
 
     /// Takes nothing more of these; [`Holding::left`] says when they may be handed over.
@@ -128,13 +131,23 @@ impl Holding {
                 part.is_leaving = true;
             }
         }
-        let (gone, kept) = std::mem::take(&mut self.redo)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|item| partitions.contains(&item.partition));
+        self.forget_redo(partitions);
+    }
+
+    /// What is to be run again is not, and its lanes are free.
+    fn forget_redo(&mut self, partitions: &[Partition]) {
+        let is_gone = |item: &Item| partitions.contains(&item.partition);
+        let (gone, kept) = std::mem::take(&mut self.redo).into_iter().partition(is_gone);
         self.redo = kept;
-        for item in gone {
-            self.let_go(&item);
+        for item in Vec::from(gone) {
+            self.drop_unstarted(&item);
         }
+    }
+
+    /// A message in hand is not run, and does not come again here.
+    pub(crate) fn drop_unstarted(&mut self, item: &Item) {
+        self.let_go(item);
+        self.go_on(item);
     }
 
     /// Of those that leave, the ones of which nothing is in hand or unsettled.
@@ -178,7 +191,7 @@ impl Holding {
         if part.reading != judgement.reading {
             return None;
         }
-        part.more = judgement.more;
+        (part.more, part.waits) = (judgement.more, None);
         for Letter { offset, judged, .. } in judgement.messages {
             match judged {
                 Judged::Apply(envelope) => self.arrived(partition, offset, envelope),
@@ -189,7 +202,7 @@ impl Holding {
                 Judged::Wait(why) => {
                     let part = self.part(partition);
                     part.not_before = Some(Instant::now() + LOOK_AGAIN);
-                    part.more = true;
+                    (part.more, part.waits) = (true, Some(why.clone()));
                     return Some((partition, why));
                 }
             }
@@ -311,7 +324,7 @@ impl Holding {
     pub(crate) fn hand_back(&mut self, item: Item) {
         let is_mine = self.parts.get(&item.partition);
         if item.is_again || is_mine.is_none_or(|part| part.window.epoch != item.epoch) {
-            return self.let_go(&item);
+            return self.drop_unstarted(&item);
         }
         self.let_go(&item);
         let (place, lane) = ((item.partition, item.offset), self.lane(&item));
@@ -455,6 +468,12 @@ impl Holding {
             }
         }
         self.ready = self.lanes.len();
+    }
+
+    /// Why partitions wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Partition, &str)> {
+        let waits = self.parts.iter();
+        waits.filter_map(|(partition, part)| Some((*partition, part.waits.as_deref()?)))
     }
 
     /// When a partition that waits is looked at again.

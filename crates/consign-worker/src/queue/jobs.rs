@@ -65,7 +65,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 self.hand_back(item);
                 break;
             }
-            if self.is_worth_it(&item).await? {
+            if let Some(item) = self.worth_it(item).await? {
                 self.jobs.is_suspect = true;
                 self.start(vec![item], Vec::new());
             }
@@ -81,10 +81,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             let last = items.len() - 1;
             if let Some(behind) = self.holding.next_behind(&items[last]) {
                 // The lane goes on when the last of its messages is at its end.
-                items[last].leads = false;
-                items.push(behind);
+                if let Some(behind) = self.in_time(Item { leads: false, ..behind }) {
+                    items[last].leads = false;
+                    items.push(Item { leads: true, ..behind });
+                }
             } else if let Some(next) = self.holding.next() {
-                items.push(next);
+                items.extend(self.in_time(next));
             } else {
                 break;
             }

@@ -65,7 +65,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.blocked.retain(|(_, item)| {
             let is_leaving = holding.is_leaving(item.partition);
             if is_leaving {
-                holding.let_go(item);
+                holding.drop_unstarted(item);
             }
             !is_leaving
         });
