@@ -58,7 +58,7 @@ impl SqlLedger {
         *topics.get(&of).expect("`subscribe` answered this id")
     }
 
-    fn me(&self) -> Result<WorkerId> {
+    pub(crate) fn me(&self) -> Result<WorkerId> {
         let me = self.me.lock().unwrap_or_else(PoisonError::into_inner);
         me.as_ref().map(|me| me.id).ok_or_else(|| {
             Error::new("not-joined", "this worker process has not joined, or has left")
@@ -71,7 +71,7 @@ impl SqlLedger {
     }
 
     /// A short transaction of our own statements, in a turn of its own.
-    async fn write<T: Send>(
+    pub(crate) async fn write<T: Send>(
         &self,
         doing: &str,
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
@@ -114,28 +114,28 @@ impl SqlLedger {
 
     /// Buries those whose lock is free.
     async fn bury_dead(&self, of: SubscriptionId, members: &mut Members, me: WorkerId) -> Result {
-        let others = members.workers.iter().copied().filter(|worker| *worker != me);
-        let others = others.collect::<Vec<_>>();
         let path = self.log.path();
         let dead = {
             let mut locks = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.dead(path, of, others)
+            locks.dead(path, of, members.workers.clone(), me)
         };
-        if dead.is_empty() {
+        let all = dead.all();
+        if all.is_empty() {
             return Ok(());
         }
         let (since, now) = (self.witnessed_since().await?, self.now_stored());
         let bury = |db: &Connection| {
-            owner::suspect(db, &dead, since, now)?;
-            owner::bury(db, &dead)
+            owner::suspect(db, &dead.witnessed, i64::MIN, now)?;
+            owner::suspect(db, &dead.found, since, now)?;
+            owner::bury(db, &all)
         };
         self.write("take note of dead workers", bury).await?;
-        for worker in &dead {
+        for worker in &all {
             tracing::info!(worker = %worker.0, "a worker has died; its partitions are taken over");
             liveness::remove(path, *worker);
         }
-        members.workers.retain(|worker| !dead.contains(worker));
-        let is_dead = |owner: &WorkerId| dead.contains(owner);
+        members.workers.retain(|worker| !all.contains(worker));
+        let is_dead = |owner: &WorkerId| all.contains(owner);
         for member in &mut members.partitions {
             member.owner = member.owner.filter(|owner| !is_dead(owner));
         }
@@ -181,9 +181,12 @@ impl Ledger for SqlLedger {
         // Where all had died, nobody was left to clear away what they left.
         let dead = liveness::dead_of(path, silent);
         let since = if dead.is_empty() { i64::MAX } else { self.witnessed_since().await? };
+        // What this process was before it joins anew has not died: nobody is to suspect anything.
+        let before = self.me().ok();
         let join = |db: &Connection| {
             owner::suspect(db, &dead, since, now)?;
             owner::bury(db, &dead)?;
+            owner::bury(db, before.as_slice())?;
             owner::join(db, id, subscriptions, now)
         };
         self.write("join", join).await?;

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The lock of this process; freed by the kernel when it dies.
 #[derive(Debug)]
@@ -43,45 +44,84 @@ impl Drop for Alive {
     }
 }
 
+/// Whoever did not see a death leaves it to somebody who may have, for so long: he knows that what
+/// died left others alive, so that a message may have been to blame.
+const WITNESS_MAX: Duration = Duration::from_millis(500);
+
 /// The lock files of other processes, kept open between looks.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
-    files: HashMap<WorkerId, File>,
+    seen: HashMap<WorkerId, Seen>,
     /// Who was there at the last look of each subscription.
     named: HashMap<SubscriptionId, Vec<WorkerId>>,
 }
 
+/// Another process, as it was at the last look.
+#[derive(Debug, Default)]
+struct Seen {
+    file: Option<File>,
+    was_alive: bool,
+    found_dead: Option<Instant>,
+}
+
+/// Workers that have died.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Dead {
+    /// This process saw them alive before, and so has gone on over their deaths.
+    pub(crate) witnessed: Vec<WorkerId>,
+    /// The others.
+    pub(crate) found: Vec<WorkerId>,
+}
+
+impl Dead {
+    pub(crate) fn all(&self) -> Vec<WorkerId> {
+        self.witnessed.iter().chain(&self.found).copied().collect()
+    }
+}
+
 impl Others {
-    /// Which of a subscription's `workers` have died; the files of those that no subscription names
-    /// any more are closed.
+    /// Which of a subscription's `workers`, the oldest first, have died, as far as it is for `me` to
+    /// say so; the files of those that no subscription names any more are closed.
     pub(crate) fn dead(
         &mut self,
         database: &Path,
         of: SubscriptionId,
         workers: Vec<WorkerId>,
-    ) -> Vec<WorkerId> {
-        let dead = workers.iter().filter(|worker| self.is_dead(database, **worker)).copied();
-        let dead = dead.collect();
+        me: WorkerId,
+    ) -> Dead {
+        let is_dead = |worker: &WorkerId| *worker != me && self.is_dead(database, *worker);
+        let (dead, living) = workers.iter().copied().partition::<Vec<_>, _>(is_dead);
+        let is_oldest = living.first().is_none_or(|oldest| *oldest == me);
+        let mut found = Dead::default();
+        for worker in dead {
+            let seen = self.seen.entry(worker).or_default();
+            let since = *seen.found_dead.get_or_insert_with(Instant::now);
+            if seen.was_alive {
+                found.witnessed.push(worker);
+            } else if is_oldest || since.elapsed() >= WITNESS_MAX {
+                found.found.push(worker);
+            }
+        }
         self.named.insert(of, workers);
-        let Self { files, named } = self;
-        files.retain(|worker, _| named.values().flatten().any(|named| named == worker));
-        dead
+        let Self { seen, named } = self;
+        seen.retain(|worker, _| named.values().flatten().any(|named| named == worker));
+        found
     }
 
     fn is_dead(&mut self, database: &Path, worker: WorkerId) -> bool {
-        if let Some(file) = self.files.get(&worker) {
-            return is_free(file);
-        }
-        #[expect(clippy::disallowed_methods, reason = "a lock file, never the database")]
-        match File::open(file_of(database, worker)) {
-            Ok(file) => {
-                let dead = is_free(&file);
-                self.files.insert(worker, file);
-                dead
+        let seen = self.seen.entry(worker).or_default();
+        if seen.file.is_none() {
+            #[expect(clippy::disallowed_methods, reason = "a lock file, never the database")]
+            let opened = File::open(file_of(database, worker));
+            match opened {
+                Ok(file) => seen.file = Some(file),
+                // It left, or died and somebody else has removed the file.
+                Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
             }
-            // It left, or died and somebody else has removed the file.
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
+        let is_dead = seen.file.as_ref().is_some_and(is_free);
+        seen.was_alive |= !is_dead;
+        is_dead
     }
 }
 
