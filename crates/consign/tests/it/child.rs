@@ -1,7 +1,7 @@
 //! This test program once more, as another process: one that can be killed, stopped, or watched.
 
 use crate::database::{TABLES, likes, options};
-use crate::{backfill, idle, power_cut, runtime_ends};
+use crate::{backfill, idle, power_cut, queue_power_cut, queue_work, runtime_ends};
 use consign::sqlite::Consign;
 use consign::stream;
 use sqlx::SqlitePool;
@@ -35,9 +35,17 @@ pub(crate) enum Role {
     EndsUnderLoad,
     /// Has two subscriptions, and nothing to do.
     Idles,
+    /// Works on queues, until it is killed or asked to end.
+    WorksOnQueues,
+    /// Makes the tables of queues, and ends.
+    PreparesQueues,
+    /// Publishes tasks until it is killed.
+    GivesTasks,
+    /// Notes what it sees finished, until it is killed.
+    WatchesMarks,
 }
 
-const ROLES: [Role; 9] = [
+const ROLES: [Role; 13] = [
     Role::OneMessage,
     Role::MakesTables,
     Role::Looks,
@@ -47,6 +55,10 @@ const ROLES: [Role; 9] = [
     Role::Backfills,
     Role::EndsUnderLoad,
     Role::Idles,
+    Role::WorksOnQueues,
+    Role::PreparesQueues,
+    Role::GivesTasks,
+    Role::WatchesMarks,
 ];
 
 impl Role {
@@ -65,6 +77,10 @@ impl Role {
             Self::Backfills => backfill::work(folder).await,
             Self::EndsUnderLoad => runtime_ends::under_load(folder),
             Self::Idles => idle::work(folder).await,
+            Self::WorksOnQueues => queue_work::work(folder).await,
+            Self::PreparesQueues => queue_power_cut::prepare_queues(folder).await,
+            Self::GivesTasks => queue_power_cut::give(folder).await,
+            Self::WatchesMarks => queue_power_cut::watch(folder).await,
         }
     }
 }
@@ -123,6 +139,11 @@ impl Child {
         Self { process, printed }
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL, and waits for the end.
     pub(crate) fn kill(&mut self) {
         // It may have ended already.
@@ -135,6 +156,11 @@ impl Child {
         let id = self.process.id().to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status();
         assert!(status.expect("`kill` is there").success(), "cannot send SIG{name}");
+    }
+
+    /// Whether it has ended, by itself or by a signal.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_some()
     }
 
     /// Waits for it to end by itself.

@@ -15,13 +15,13 @@ const STORED: &str = "select count(*) from likes";
 const PUBLISHED: &str = "select count(*) from consign_log";
 
 /// A small file system of its own; unmounted when it goes out of scope.
-struct Disk {
+pub(crate) struct Disk {
     folder: Option<tempfile::TempDir>,
     path: PathBuf,
 }
 
 impl Disk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("disk");
         std::fs::create_dir(&path).unwrap();
@@ -40,7 +40,7 @@ impl Disk {
     }
 
     /// Takes all the room but so much.
-    fn fill(&self, left: u64) {
+    pub(crate) fn fill(&self, left: u64) {
         let free = Command::new("df").args(["--output=avail", "-B1"]).arg(&self.path).output();
         let free = String::from_utf8(free.unwrap().stdout).unwrap();
         let free: u64 = free.lines().last().unwrap().trim().parse().unwrap();
@@ -48,7 +48,7 @@ impl Disk {
         std::fs::write(self.ballast(), vec![1; bytes]).unwrap();
     }
 
-    fn make_room(&self) {
+    pub(crate) fn make_room(&self) {
         std::fs::remove_file(self.ballast()).unwrap();
     }
 }
@@ -64,7 +64,7 @@ impl Drop for Disk {
 
 impl Disk {
     /// A database on it. It is dropped before the disk, so it stands behind it.
-    async fn database(&self) -> Database {
+    pub(crate) async fn database(&self) -> Database {
         let folder = tempfile::tempdir_in(&self.path).unwrap();
         let pool = SqlitePool::connect_with(options(folder.path())).await.unwrap();
         sqlx::raw_sql(TABLES).execute(&pool).await.unwrap();

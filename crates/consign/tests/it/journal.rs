@@ -171,6 +171,12 @@ impl<'j> Disk<'j> {
         [DATABASE, WAL].iter().any(|file| !self.unsynced[*file].is_empty())
     }
 
+    /// What was noted before the cut, line by line; as below.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
+        let written = self.unsynced[ACKNOWLEDGED].iter().map(|at| self.written(*at).1);
+        written.flat_map(|bytes| std::str::from_utf8(bytes).unwrap().lines())
+    }
+
     /// The numbers that were acknowledged before the cut, one a line: they went to somebody else,
     /// who keeps them.
     pub(crate) fn acknowledged(&self) -> Vec<i64> {

@@ -34,6 +34,7 @@ mod queue;
 mod queue_judge;
 mod queue_kill;
 mod queue_owners;
+mod queue_power_cut;
 mod queue_restart;
 mod queue_work;
 mod readers;

@@ -1,0 +1,150 @@
+//! Processes that share queues are killed under load, one after the other, and started again at
+//! once; and messages that kill whoever handles them.
+
+use crate::child::Child;
+use crate::database::Database;
+use crate::queue_judge::{Load, Published, repeated};
+use crate::queue_work::{CONCURRENCY, Queues, SUSPECTS, Worker, database, drained, left};
+use consign_test::Random;
+use consign_test::checker::Gate;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const PROCESSES: usize = 4;
+const KILLS: usize = 100;
+/// From one kill to the next, at most.
+const ROUND_MS: usize = 500;
+const KEYS: i64 = 24;
+const EVERY: Duration = Duration::from_millis(30);
+/// Handlers without `Tx` are settled in groups of so many.
+const GROUP: usize = 100;
+const DRAINS_WITHIN: Duration = Duration::from_secs(60);
+/// The message that kills, and how often it may.
+const KILLER: i64 = 5 * KEYS + 7;
+const ATTEMPTS: u32 = 3;
+/// So often all are killed at once.
+const TREES: usize = 5;
+const DEAD: &str = "select count(*) from consign_dead_letter";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_kills_double_nothing_with_tx_and_a_group_each_without() {
+    let mut random = Random::new("a hundred kills of queues");
+    let d = database(KEYS).await;
+    let worker = Worker::on(Queues::Both);
+    let mut fleet = (0..PROCESSES).map(|_| worker.start(&d)).collect::<Vec<_>>();
+    let load = Load::start(d.consign.clone(), KEYS, EVERY);
+    let (since, mut killed) = (Instant::now(), Vec::new());
+    for _ in 0..KILLS {
+        let pause = u64::try_from(random.below(ROUND_MS)).unwrap();
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let victim = &mut fleet[random.below(PROCESSES)];
+        victim.assert_runs();
+        let id = victim.id();
+        load.fault("kill", id);
+        victim.kill();
+        *victim = worker.start(&d);
+        load.healed("kill", id);
+        killed.push(id);
+    }
+    let (killed_for, backlog) = (since.elapsed(), left(&d).await);
+    let published = load.end().await;
+    drained(&d, DRAINS_WITHIN).await;
+    fleet.iter_mut().for_each(Child::assert_runs);
+    drop(fleet);
+    let (repeated, suspects) = (repeated(&d), d.number(SUSPECTS).await);
+    println!(
+        "{} published, killed for {killed_for:?}, {backlog} were left, drained after {:?}; \
+         {suspects} run alone, repeated: {repeated:?}",
+        published.tasks,
+        since.elapsed()
+    );
+    published.judge(&d, &["witness", "note"], &[Gate::Fault("kill".to_owned())]).await;
+    for (worker, times) in &repeated {
+        assert!(killed.contains(worker), "{worker} was not killed, and {times} are repeated");
+        assert!(*times <= GROUP + CONCURRENCY, "a kill of {worker} repeats {times}");
+    }
+    assert!(!repeated.is_empty() && suspects > 0, "no kill hit anybody at work: no proof");
+    assert_eq!(d.number(DEAD).await, 0);
+}
+
+/// A message that ends every process that handles it; answers what was published, and how often.
+async fn kills(d: &Database, queues: Queues) -> (Published, u32) {
+    let worker = Worker { attempts: ATTEMPTS, killer: KILLER, ..Worker::on(queues) };
+    let mut fleet = [worker.start(d), worker.start(d)];
+    let load = Load::start(d.consign.clone(), KEYS, EVERY);
+    d.becomes("select count(*) > 1000 from consign_log", 1).await;
+    let published = load.end().await;
+    let (until, mut deaths) = (Instant::now() + DRAINS_WITHIN, 0);
+    while left(d).await > 0 {
+        for process in fleet.iter_mut().filter_map(|process| process.has_ended().then_some(process))
+        {
+            deaths += 1;
+            *process = worker.start(d);
+        }
+        assert!(Instant::now() < until, "{deaths} deaths, and {} left", left(d).await);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    println!(
+        "{} published, {deaths} deaths, {} run alone",
+        published.tasks,
+        d.number(SUSPECTS).await
+    );
+    (published, deaths)
+}
+
+async fn assert_given_up(d: &Database, deaths: u32) {
+    assert_eq!(d.number(DEAD).await, 1);
+    let select = "select reason, attempts, payload ->> 'number' from consign_dead_letter";
+    let letter = sqlx::query_as::<_, (String, u32, i64)>(select).fetch_one(&d.pool).await.unwrap();
+    assert_eq!(letter, ("killed".to_owned(), ATTEMPTS, KILLER));
+    // Before it was suspected it killed one or two, whose deaths nobody saw.
+    assert!((ATTEMPTS..=ATTEMPTS + 2).contains(&deaths), "{deaths} deaths");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_kills_with_tx_becomes_a_dead_letter_and_harms_no_other() {
+    let d = database(KEYS).await;
+    let (published, deaths) = kills(&d, Queues::Witness).await;
+    assert_given_up(&d, deaths).await;
+    published.judge(&d, &["witness"], &[]).await;
+    assert_eq!(d.number("select count(*) from witnesses").await, published.tasks - 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_kills_without_tx_becomes_a_dead_letter_and_harms_no_other() {
+    let d = database(KEYS).await;
+    let (published, deaths) = kills(&d, Queues::Note).await;
+    assert_given_up(&d, deaths).await;
+    published.judge(&d, &["note"], &[]).await;
+    let most = repeated(&d).into_values().max().unwrap_or(0);
+    assert!(most <= GROUP + CONCURRENCY, "a death repeats {most}");
+}
+
+/// Nobody went on over these deaths: a cgroup that was killed says nothing of a message.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_all_processes_at_once_makes_no_message_a_suspect() {
+    let mut random = Random::new("the end of all processes");
+    let d = database(KEYS).await;
+    let start = || (0..PROCESSES).map(|_| Worker::on(Queues::Both).start(&d)).collect::<Vec<_>>();
+    let mut fleet = start();
+    let load = Load::start(d.consign.clone(), KEYS, EVERY);
+    for _ in 0..TREES {
+        let pause = 500 + u64::try_from(random.below(1_000)).unwrap();
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        let ids = fleet.iter().map(|process| process.id().to_string());
+        load.fault("kill", 0);
+        let killed = Command::new("kill").arg("-KILL").args(ids).status();
+        assert!(killed.unwrap().success());
+        fleet.iter_mut().for_each(Child::kill);
+        fleet = start();
+        load.healed("kill", 0);
+    }
+    let published = load.end().await;
+    drained(&d, DRAINS_WITHIN).await;
+    drop(fleet);
+    published.judge(&d, &["witness", "note"], &[]).await;
+    let repeated = repeated(&d);
+    println!("{} published, repeated: {repeated:?}", published.tasks);
+    assert!(!repeated.is_empty(), "nobody was at work: no proof");
+    assert_eq!(d.number("select count(*) from set_aside").await, 0);
+}
