@@ -13,6 +13,8 @@ const HOLD_ALONE: Duration = Duration::from_millis(5);
 const REST: f64 = 2.0;
 /// The first batch of a subscription.
 const MESSAGES_FIRST: usize = 32;
+/// A batch is at most so many times as large as the one before.
+const GROWTH: f64 = 2.0;
 /// The largest batch: what a page of every partition holds.
 const MESSAGES_MAX: usize = 8_000;
 /// Pages that are not yet copied before a checkpoint: where syncs are cheap requests feel its
@@ -30,7 +32,8 @@ pub(crate) struct Pace {
 #[derive(Debug)]
 struct Size {
     messages: usize,
-    last: Duration,
+    /// Messages of the transaction before, and for how long it held the lock.
+    last: Option<(usize, Duration)>,
 }
 
 /// What one disk and machine cost, learnt by all transactions of a process.
@@ -63,7 +66,7 @@ impl Pace {
 
 impl Default for Size {
     fn default() -> Self {
-        Self { messages: MESSAGES_FIRST, last: Duration::MAX }
+        Self { messages: MESSAGES_FIRST, last: None }
     }
 }
 
@@ -71,13 +74,21 @@ impl Size {
     fn committed(&mut self, messages: usize, held: Duration, target: Duration) {
         // The first commit after a restart of the WAL syncs its header: one long hold is no reason
         // for smaller batches, two are.
-        let typical = std::mem::replace(&mut self.last, held).min(held);
+        let last = self.last.replace((messages, held));
+        let typical = last.map_or(held, |last| held.min(expected(last, messages)));
         let factor = target.as_secs_f64() / typical.as_secs_f64().max(1e-6);
-        let factor = factor.clamp(0.5, 1.25);
+        // What is far from its size gets there in few steps, and no step goes past it.
+        let factor = factor.clamp(0.5, GROWTH);
         if messages >= self.messages || factor < 1.0 {
             self.messages = scaled(messages, factor).clamp(1, MESSAGES_MAX);
         }
     }
+}
+
+/// How long so many messages take, if each takes as long as before.
+#[expect(clippy::cast_precision_loss, reason = "a count of messages is small")]
+fn expected((before, held): (usize, Duration), messages: usize) -> Duration {
+    held.mul_f64(messages.max(1) as f64 / before.max(1) as f64)
 }
 
 #[expect(
@@ -147,5 +158,31 @@ mod tests {
         pace.committed(alone, held(alone), &costs, false);
         let beside = pace.messages();
         assert!(held(beside) <= HOLD_MIN * 3 / 2, "{beside} messages beside requests");
+    }
+
+    #[test]
+    fn a_batch_is_as_large_as_it_may_be_after_a_few_commits() {
+        let (mut size, target) = (Size::default(), HOLD_ALONE * 10);
+        let mut longest = Duration::ZERO;
+        for _ in 0..8 {
+            let took = held(size.messages);
+            longest = longest.max(took);
+            size.committed(size.messages, took, target);
+        }
+        assert!(held(size.messages) >= target * 9 / 10, "{} messages", size.messages);
+        assert!(longest <= target * 11 / 10, "a batch held the lock for {longest:?}");
+    }
+
+    #[test]
+    fn one_long_hold_is_no_reason_for_smaller_batches() {
+        let (mut size, target) = (Size::default(), HOLD_ALONE);
+        for _ in 0..8 {
+            size.committed(size.messages, held(size.messages), target);
+        }
+        let before = size.messages;
+        size.committed(before, held(before) * 10, target);
+        assert!(size.messages >= before, "{} after {before} messages", size.messages);
+        size.committed(before, held(before) * 10, target);
+        assert!(size.messages < before, "two are one");
     }
 }

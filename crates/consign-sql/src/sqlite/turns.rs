@@ -86,7 +86,8 @@ impl Turns {
             wait: Arc::clone(&self.wait),
             since: Instant::now(),
             number: now + 1,
-            quiet: quiet.saturating_add(1),
+            // Where nobody ever had a turn, no request was seen either.
+            quiet: if now == 0 { RECENT_TURNS } else { quiet.saturating_add(1) },
             alone,
         };
         turn.write();
