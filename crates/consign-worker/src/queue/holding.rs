@@ -393,8 +393,8 @@ impl Holding {
         let place = (partition, offset);
         let mut ended = self.ended.iter_mut();
         let ended = ended.find(|ended| (ended.partition, ended.offset) == place);
-        if let Some(Ended { fate: Some(Fate::Retry { attempt, .. }), .. }) = ended {
-            *attempt = before;
+        if let Some(Ended { fate: Some(Fate::Retry { attempt, due: at, .. }), .. }) = ended {
+            (*attempt, *at) = (before, due);
         } else if self.parts.contains_key(&partition) {
             let error = "it was an outage, and no attempt counts".to_owned();
             let fate = Fate::Retry { attempt: before, due, error, parks, is_suspect: false };
