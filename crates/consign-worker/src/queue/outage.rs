@@ -56,6 +56,11 @@ impl Outages {
         self.open.as_ref().map(|outage| outage.probe_at)
     }
 
+    /// What is away.
+    pub(crate) fn why(&self) -> Option<&str> {
+        self.open.as_ref().map(|outage| &*outage.why)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.open.is_some()
     }
@@ -76,6 +81,12 @@ impl Outages {
             probe_at: Instant::now(),
         });
         why.clone_into(&mut outage.why);
+        // Others that were in hand when it began say nothing new.
+        if let Some(left) = outage.probe_at.checked_duration_since(Instant::now())
+            && !left.is_zero()
+        {
+            return left;
+        }
         let wait = outage.backoff.failed();
         outage.probe_at = Instant::now() + wait;
         wait
