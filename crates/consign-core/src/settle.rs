@@ -68,6 +68,18 @@ pub trait QueueLedger: Ledger {
         owned: &[(Partition, Epoch)],
     ) -> impl Future<Output = Result<Vec<Partition>>> + Send;
 
+    /// Keeps, for those who look, where this process stands still and why, and forgets where it goes
+    /// on. Seldom: when it begins, when its text changes, when it ends. A ledger that nobody looks
+    /// at need not keep it.
+    fn stands_still(
+        &self,
+        of: SubscriptionId,
+        changes: &[Standstill],
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (of, changes);
+        std::future::ready(Ok(()))
+    }
+
     /// Says of an error of a handler whether the message is to blame.
     fn fault(&self, error: &BoxError) -> Fault;
 
@@ -120,6 +132,15 @@ pub struct Settle {
     pub aside: Vec<(Offset, Fate)>,
     /// Messages that had waited; `None`: applied now.
     pub again: Vec<(Offset, Option<Fate>)>,
+}
+
+/// Where a process stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standstill {
+    /// In this partition; `None`: everywhere, since something is away that handlers need.
+    pub partition: Option<Partition>,
+    /// Why; `None`: it goes on.
+    pub cause: Option<String>,
 }
 
 /// What becomes of a message that was not applied.

@@ -4,10 +4,11 @@ use consign_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbered from 1, never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/sqlite/0001_log.sql"),
     include_str!("../migrations/sqlite/0002_queue.sql"),
     include_str!("../migrations/sqlite/0003_schedule.sql"),
+    include_str!("../migrations/sqlite/0005_standstill.sql"),
 ];
 /// The oldest schema whose library may work beside this one: one that knows no queue would read it
 /// as a stream, over its done marks, and would bury a worker without a word of what it had in hand.

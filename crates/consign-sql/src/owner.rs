@@ -1,7 +1,7 @@
 //! Worker rows, and which worker owns which partition, under which epoch.
 
-use crate::subscription;
 use crate::topics::TopicRow;
+use crate::{liveness, standstill, subscription};
 use consign_core::{Epoch, Member, Members, Offset, Owned, Partition, SubscriptionId, WorkerId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub(crate) fn join(
 ) -> rusqlite::Result<()> {
     let forget = "DELETE FROM consign_worker WHERE alive_until < ?1";
     db.execute(forget, [now - micros(FORGOTTEN)])?;
+    standstill::bury(db)?;
     let insert = "INSERT INTO consign_worker (id, name, subscriptions, started_at, alive_until)
                   VALUES (?1, ?2, ?3, ?4, ?5)";
     let ids = subscriptions.iter().map(|of| of.0).collect::<Vec<_>>();
@@ -62,13 +63,42 @@ pub(crate) fn leased(db: &Connection, now: i64) -> rusqlite::Result<Vec<(WorkerI
     select.query_map([now], row)?.collect()
 }
 
+/// A worker process as those see it who only look.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) id: Vec<u8>,
+    /// The number that its system knows it by.
+    pub(crate) pid: Option<u32>,
+    /// What it works for.
+    pub(crate) subscriptions: Vec<i64>,
+}
+
+/// Those that are alive, by their lease and by the lock that each holds.
+pub(crate) fn living(db: &Connection, now: i64) -> rusqlite::Result<Vec<Process>> {
+    let select = "SELECT id, name, subscriptions FROM consign_worker WHERE alive_until > ?1";
+    let mut select = db.prepare_cached(select)?;
+    let process = |row: &Row<'_>| {
+        let pid = row.get_ref(1)?.as_str()?.strip_prefix("pid ").and_then(|pid| pid.parse().ok());
+        let subscriptions = serde_json::from_str(row.get_ref(2)?.as_str()?).unwrap_or_default();
+        Ok((worker(row.get_ref(0)?.as_blob()?)?, Process { id: row.get(0)?, pid, subscriptions }))
+    };
+    let all = select.query_map([now], process)?.collect::<rusqlite::Result<Vec<_>>>()?;
+    let file = "SELECT file FROM pragma_database_list WHERE name = 'main'";
+    let file = db.query_row(file, [], |row| row.get::<_, String>(0))?;
+    let ids = all.iter().map(|(worker, _)| *worker).collect();
+    let dead = std::fs::canonicalize(file).map(|path| liveness::dead_of(&path, ids));
+    let dead = dead.unwrap_or_default();
+    let living = all.into_iter().filter(|(worker, _)| !dead.contains(worker));
+    Ok(living.map(|(_, process)| process).collect())
+}
+
 /// Removes the rows of workers that left or died: what they own is free.
 pub(crate) fn bury(db: &Connection, workers: &[WorkerId]) -> rusqlite::Result<()> {
     let mut delete = db.prepare("DELETE FROM consign_worker WHERE id = ?1")?;
     for worker in workers {
         delete.execute([worker.0.as_bytes()])?;
     }
-    Ok(())
+    standstill::bury(db)
 }
 
 /// Notes that what dead workers had in hand may have killed them.

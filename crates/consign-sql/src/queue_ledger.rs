@@ -3,10 +3,10 @@
 use crate::ledger::SqlLedger;
 use crate::sqlite::thread::in_one_hop;
 use crate::writer::WorkerTransaction;
-use crate::{command, cursor, due, fault, settle};
+use crate::{command, cursor, due, fault, settle, standstill};
 use consign_core::{
     BoxError, Due, Epoch, Fault, Partition, Purpose, QueueLedger, Result, Settle, Settled,
-    SubscriptionId, Unfinished,
+    Standstill, SubscriptionId, Unfinished,
 };
 use rusqlite::Connection;
 use std::time::SystemTime;
@@ -71,6 +71,12 @@ impl QueueLedger for SqlLedger {
         let carry_out = |db: &Connection| command::carry_out(db, owned, pieces, now);
         let tx = self.begin_for(of, Purpose::Marks).await?;
         self.write_in(tx, "do what is asked for", carry_out).await
+    }
+
+    async fn stands_still(&self, of: SubscriptionId, changes: &[Standstill]) -> Result {
+        let (topic, me, now) = (self.topic(of), self.me()?, self.now_stored());
+        let write = |db: &Connection| standstill::write(db, of, topic, me, changes, now);
+        self.write("say where it stands still", write).await
     }
 
     fn fault(&self, error: &BoxError) -> Fault {

@@ -32,6 +32,10 @@ const WITH_LETTERS: &str =
     "SELECT partition FROM consign_cursor WHERE subscription = ?1 AND dead > 0";
 const WITH_WAITING: &str =
     "SELECT partition FROM consign_cursor WHERE subscription = ?1 AND waiting > 0";
+const SET_PAUSED: &str =
+    "UPDATE consign_subscription SET paused = ?2, paused_at = ?3 WHERE name = ?1";
+const SET_TOPIC_PAUSED: &str = "UPDATE consign_subscription SET paused = ?2, paused_at = ?3
+    WHERE topic = (SELECT id FROM consign_topic WHERE name = ?1)";
 const FIND: &str = "SELECT id, topic FROM consign_subscription WHERE name = ?1";
 
 /// Which messages are meant; all of them where nothing is said.
@@ -71,8 +75,15 @@ struct Asked<'a> {
 
 impl Selection {
     /// One message.
+    #[must_use]
     pub fn one(message: MessageId) -> Self {
         Self { message: Some(message), ..Self::default() }
+    }
+
+    /// All that failed with this fingerprint.
+    #[must_use]
+    pub fn alike(fingerprint: impl Into<String>) -> Self {
+        Self { fingerprint: Some(fingerprint.into()), ..Self::default() }
     }
 }
 
@@ -157,7 +168,8 @@ impl Log {
     /// # Errors
     /// `no-such-subscription`, and what SQLite says.
     pub async fn pause(&self, subscription: &str, why: &str) -> Result {
-        self.set_paused(subscription, Some(why)).await
+        let paused = self.set_paused(SET_PAUSED, subscription, Some(why)).await?;
+        paused.then_some(()).ok_or_else(|| no_subscription(subscription))
     }
 
     /// Lets a subscription that was paused go on.
@@ -165,7 +177,26 @@ impl Log {
     /// # Errors
     /// As [`Log::pause`].
     pub async fn resume(&self, subscription: &str) -> Result {
-        self.set_paused(subscription, None).await
+        let resumed = self.set_paused(SET_PAUSED, subscription, None).await?;
+        resumed.then_some(()).ok_or_else(|| no_subscription(subscription))
+    }
+
+    /// Pauses all subscriptions that read a topic now, until they are resumed; `why` is shown.
+    ///
+    /// # Errors
+    /// `no-such-topic`, and what SQLite says.
+    pub async fn pause_topic(&self, topic: &str, why: &str) -> Result {
+        let paused = self.set_paused(SET_TOPIC_PAUSED, topic, Some(why)).await?;
+        paused.then_some(()).ok_or_else(|| no_topic(topic))
+    }
+
+    /// Lets all subscriptions of a topic go on, whoever paused them.
+    ///
+    /// # Errors
+    /// As [`Log::pause_topic`].
+    pub async fn resume_topic(&self, topic: &str) -> Result {
+        let resumed = self.set_paused(SET_TOPIC_PAUSED, topic, None).await?;
+        resumed.then_some(()).ok_or_else(|| no_topic(topic))
     }
 
     /// How far the workers have come; what was done a week ago is forgotten, and counts as done.
@@ -195,14 +226,19 @@ impl Log {
         Ok(request)
     }
 
-    async fn set_paused(&self, subscription: &str, why: Option<&str>) -> Result {
-        let mut tx = self.begin().await?;
-        let update = "UPDATE consign_subscription SET paused = ?2 WHERE name = ?1";
-        let set = |db: &Connection| db.execute(update, params![subscription, why]);
-        if in_one_hop(&mut tx, "pause or resume a subscription", set).await? == 0 {
-            return Err(no_subscription(subscription));
-        }
-        tx.commit().await.map(drop)
+    /// Answers whether there was one.
+    async fn set_paused(
+        &self,
+        update: &'static str,
+        name: &str,
+        why: Option<&str>,
+    ) -> Result<bool> {
+        let (mut tx, now) = (self.begin().await?, micros(self.clock().now()));
+        let now = why.map(|_| now);
+        let set = |db: &Connection| db.execute(update, params![name, why, now]);
+        let is_set = in_one_hop(&mut tx, "pause or resume", set).await? > 0;
+        tx.commit().await?;
+        Ok(is_set)
     }
 }
 
@@ -287,6 +323,10 @@ fn status(db: &Connection, request: Request) -> rusqlite::Result<RequestStatus> 
 fn no_subscription(name: &str) -> Error {
     let message = format!("there is no subscription {name}: no process has ever started it");
     Error::new("no-such-subscription", message)
+}
+
+fn no_topic(name: &str) -> Error {
+    Error::new("no-such-topic", format!("no subscription reads the topic {name}"))
 }
 
 fn no_message(name: &str, message: MessageId) -> Error {

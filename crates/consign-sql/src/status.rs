@@ -1,23 +1,29 @@
 //! How far each subscription is, read in O(partitions) and never by counting messages.
 
-use crate::error;
+use crate::explain::{Facts, SubscriptionState};
+use crate::owner::{self, Process};
 use crate::publish::{OFFSET_BITS, micros};
+use crate::sqlite::thread::in_one_long_hop;
+use crate::standstill;
 use consign_core::{Clock, Result, SystemClock};
-use sqlx::{Row, SqliteConnection};
+use rusqlite::{Connection, Row, params};
+use sqlx::SqliteConnection;
 use std::time::Duration;
 
 /// The row at a cursor is the oldest message that is not passed.
-const SELECT: &str = "SELECT s.name, t.name, s.state,
+const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads, s.state, s.paused, s.paused_at,
         sum(p.next_offset - coalesce(c.next_offset, p.first_offset)),
-        s.reads, s.paused, coalesce(sum(c.waiting), 0), coalesce(sum(c.dead), 0),
         min((SELECT published_at FROM consign_log
              WHERE position = p.number << ?1 | coalesce(c.next_offset, p.first_offset))),
-        group_concat(DISTINCT w.name)
+        max(c.updated_at), coalesce(sum(c.waiting), 0), coalesce(sum(c.dead), 0), t.scheduled,
+        CASE WHEN t.scheduled > 0
+            THEN (SELECT min(deliver_at) FROM consign_scheduled WHERE topic = t.id) END
     FROM consign_subscription s JOIN consign_topic t ON t.id = s.topic
     JOIN consign_partition p ON p.topic = s.topic
     LEFT JOIN consign_cursor c ON c.subscription = s.id AND c.partition = p.number
-    LEFT JOIN consign_worker w ON w.id = c.owner AND w.alive_until > ?2
     GROUP BY s.id ORDER BY s.name";
+const OWNERS: &str = "SELECT DISTINCT owner FROM consign_cursor
+    WHERE subscription = ?1 AND owner IS NOT NULL";
 
 /// A subscription as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,14 +40,21 @@ pub struct SubscriptionStatus {
     pub lag: u64,
     /// How old the oldest of them is.
     pub oldest: Option<Duration>,
-    /// Messages that wait for their next attempt, or behind an earlier one of their key.
+    /// Messages that wait for their next attempt, behind an earlier one of their key, or in their
+    /// topic until they are due.
     pub waiting: u64,
     /// Messages that were given up.
     pub dead: u64,
     /// The processes that own a partition.
     pub owners: Vec<u32>,
+    /// The processes that stand by: others own all partitions.
+    pub standing_by: Vec<u32>,
     /// Why somebody paused it.
     pub paused: Option<String>,
+    /// Whether it moves.
+    pub state: SubscriptionState,
+    /// The one cause why it does not move, or why messages of it wait; `None` while all is well.
+    pub cause: Option<String>,
 }
 
 /// Reads the status of all subscriptions, as this connection's transaction sees it.
@@ -50,36 +63,84 @@ pub struct SubscriptionStatus {
 /// What SQLite says.
 pub async fn subscriptions(connection: &mut SqliteConnection) -> Result<Vec<SubscriptionStatus>> {
     let now = micros(SystemClock.now());
-    let rows = sqlx::query(SELECT).bind(OFFSET_BITS).bind(now).fetch_all(connection).await;
-    let rows = rows.map_err(|source| error::of_sqlx("look at the subscriptions", source))?;
-    Ok(rows.iter().map(|row| status(row, now)).collect())
+    in_one_long_hop(connection, "look at the subscriptions", |db| all(db, now)).await
 }
 
-fn status(row: &sqlx::sqlite::SqliteRow, now: i64) -> SubscriptionStatus {
-    let state: String = row.get(2);
-    let least = u64::from(state != "running");
-    let oldest: Option<i64> = row.get(8);
-    SubscriptionStatus {
-        name: row.get(0),
-        topic: row.get(1),
-        reads: row.get(4),
-        lag: unsigned(row.get(3)).max(least),
+fn all(db: &Connection, now: i64) -> rusqlite::Result<Vec<SubscriptionStatus>> {
+    let mut select = db.prepare_cached(SELECT)?;
+    let rows =
+        select.query_map([OFFSET_BITS], |row| Ok((row.get::<_, i64>(0)?, read(row, now)?)))?;
+    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let (processes, standstills) = (owner::living(db, now)?, standstill::all(db)?);
+    let finish = |(of, (mut status, mut facts)): (i64, (SubscriptionStatus, Facts))| {
+        let mine = processes.iter().filter(|process| process.subscriptions.contains(&of));
+        let mine = mine.collect::<Vec<_>>();
+        facts.is_anybody_alive = !mine.is_empty();
+        (status.owners, status.standing_by) = owners(db, of, &mine)?;
+        facts.is_owned = !status.owners.is_empty();
+        let lives = |of: &[u8]| mine.iter().any(|process| process.id == of);
+        let standstills = standstills.iter().filter(|found| found.subscription == of);
+        facts.standstills = standstills.filter(|found| lives(&found.worker)).collect();
+        (status.state, status.cause) = facts.explain(db, of, now)?;
+        Ok(status)
+    };
+    rows.into_iter().map(finish).collect()
+}
+
+fn read<'f>(row: &Row<'_>, now: i64) -> rusqlite::Result<(SubscriptionStatus, Facts<'f>)> {
+    let state = row.get_ref(4)?.as_str()?;
+    let is_placed = state == "running";
+    let lag = row.get::<_, i64>(7)?.max(i64::from(!is_placed));
+    let oldest: Option<i64> = row.get(8)?;
+    let (in_ledger, scheduled): (i64, i64) = (row.get(10)?, row.get(12)?);
+    let paused: Option<String> = row.get(5)?;
+    let facts = Facts {
+        is_placed,
+        paused: paused
+            .clone()
+            .map(|why| Ok::<_, rusqlite::Error>((why, row.get(6)?)))
+            .transpose()?,
+        has_lag: lag > 0,
+        oldest,
+        moved_at: row.get(9)?,
+        waits: in_ledger > 0,
+        next_scheduled: row.get(13)?,
+        ..Facts::default()
+    };
+    let status = SubscriptionStatus {
+        name: row.get(1)?,
+        topic: row.get(2)?,
+        reads: row.get(3)?,
+        lag: unsigned(lag),
         oldest: oldest.map(|published_at| Duration::from_micros(unsigned(now - published_at))),
-        waiting: unsigned(row.get(6)),
-        dead: unsigned(row.get(7)),
-        owners: row.get::<Option<String>, _>(9).map_or_else(Vec::new, |names| processes(&names)),
-        paused: row.get(5),
-    }
+        waiting: unsigned(in_ledger + scheduled),
+        dead: unsigned(row.get(11)?),
+        owners: Vec::new(),
+        standing_by: Vec::new(),
+        paused,
+        state: SubscriptionState::Idle,
+        cause: None,
+    };
+    Ok((status, facts))
 }
 
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// The process ids in names like `pid 17,pid 4`.
-fn processes(names: &str) -> Vec<u32> {
-    let ids = names.split(',').filter_map(|name| name.strip_prefix("pid ")?.parse().ok());
-    let mut ids = ids.collect::<Vec<u32>>();
-    ids.sort_unstable();
-    ids
+/// Those of its processes that own a partition, and those that do not.
+fn owners(db: &Connection, of: i64, living: &[&Process]) -> rusqlite::Result<(Vec<u32>, Vec<u32>)> {
+    let mut select = db.prepare_cached(OWNERS)?;
+    let owners = select.query_map(params![of], |row| row.get::<_, Vec<u8>>(0))?;
+    let owners = owners.collect::<rusqlite::Result<Vec<_>>>()?;
+    let owns = |process: &&&Process| owners.contains(&process.id);
+    let (owners, others) = living.iter().partition::<Vec<&&Process>, _>(owns);
+    Ok((numbers(&owners), numbers(&others)))
+}
+
+fn numbers(processes: &[&&Process]) -> Vec<u32> {
+    let mut numbers = processes.iter().filter_map(|process| process.pid).collect::<Vec<_>>();
+    numbers.sort_unstable();
+    numbers.dedup();
+    numbers
 }

@@ -53,6 +53,10 @@ struct Part<M> {
     not_before: Option<Instant>,
     /// It failed: it is tried alone, so that it holds nobody else up.
     failed: Option<Backoff>,
+    /// Why, as long as it does.
+    fails: Option<String>,
+    /// Why the next message is not read on from.
+    waits: Option<String>,
     /// Keys whose messages wait behind one that failed.
     parked: HashSet<Key>,
 }
@@ -97,6 +101,8 @@ impl<M> Assigned<M> {
             changed: false,
             not_before: None,
             failed: None,
+            fails: None,
+            waits: None,
             parked: parked.into_iter().collect(),
         };
         self.partitions.insert(partition, part);
@@ -150,6 +156,7 @@ impl<M> Assigned<M> {
         if waits.is_some() {
             part.not_before = Some(Instant::now() + LOOK_AGAIN);
         }
+        part.waits.clone_from(&waits);
         part.add(messages);
         waits.map(|why| (partition, why))
     }
@@ -188,7 +195,7 @@ impl<M> Assigned<M> {
         for advance in moves {
             if let Some(part) = self.partitions.get_mut(&advance.partition) {
                 part.cursor = advance.to;
-                part.failed = None;
+                (part.failed, part.fails) = (None, None);
             }
         }
     }
@@ -248,17 +255,25 @@ impl<M> Assigned<M> {
 
     /// The moves failed: each of their partitions waits, and is then tried alone. Answers the
     /// longest wait and the failures in a row.
-    pub(crate) fn failed(&mut self, moves: &[Advance]) -> (Duration, u32) {
+    pub(crate) fn failed(&mut self, moves: &[Advance], why: &str) -> (Duration, u32) {
         self.taken_back(moves);
         let mut said = (Duration::ZERO, 0);
         for advance in moves {
             let Some(part) = self.partitions.get_mut(&advance.partition) else { continue };
+            part.fails = Some(why.to_owned());
             let backoff = part.failed.get_or_insert_default();
             let wait = backoff.failed();
             said = said.max((wait, backoff.failures()));
             part.not_before = Some(Instant::now() + wait);
         }
         said
+    }
+
+    /// Why partitions wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Partition, &str)> {
+        self.partitions.iter().filter_map(|(partition, part)| {
+            Some((*partition, part.fails.as_deref().or(part.waits.as_deref())?))
+        })
     }
 
     /// When a partition that waits is looked at again.

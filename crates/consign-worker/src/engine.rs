@@ -7,9 +7,10 @@ use crate::effect::Subject;
 use crate::kinds::judge;
 use crate::ownership::{Plan, plan};
 use crate::poll::{Ask, Judgement, Poll};
-use crate::queue::fate::Policy;
+use crate::queue::fate::{Policy, text};
 use crate::queue::outage::Outages;
 use crate::setback::Waits;
+use crate::standstill::{Causes, Standstills};
 use crate::subscription::{Options, Shared};
 use crate::upkeep::{self, Due};
 use consign_core::{
@@ -36,6 +37,7 @@ pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
     pub(crate) batch_limit: usize,
     pub(crate) outages: Outages,
     pub(crate) waits: Waits,
+    standstills: Standstills,
     pub(crate) random: fastrand::Rng,
     me: WorkerId,
     pub(crate) due: Due,
@@ -58,6 +60,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             batch_limit: usize::MAX,
             outages: Outages::default(),
             waits: Waits::default(),
+            standstills: Standstills::default(),
             random: fastrand::Rng::new(),
             me,
             due: Due::default(),
@@ -78,6 +81,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 ?error,
                 "it stands still, and tries again in {wait:?}"
             );
+            self.stands_still(Causes::from([(None, error.to_string())])).await;
             self.sleep(wait).await;
         }
         self.hand_all_over().await;
@@ -203,6 +207,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 Ok(true) => return,
                 Ok(false) => {
                     backoff = Backoff::default();
+                    self.stands_still(Causes::new()).await;
                     self.due.filled();
                     if self.due.is_due(false) {
                         self.upkeep().await;
@@ -215,6 +220,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         ?error,
                         "the backfill goes on in {wait:?}"
                     );
+                    self.stands_still(Causes::from([(None, text(&error.into()))])).await;
                     self.sleep(wait).await;
                 }
             }
@@ -230,7 +236,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         let me = *self.shared.me.borrow();
         if std::mem::replace(&mut self.me, me) != me {
             self.assigned.clear();
+            self.standstills.forget();
         }
+        self.stands_still(self.causes()).await;
         let ledger = Arc::clone(&self.shared.ledger);
         let members = ledger.members(self.subject.of).await?;
         if *members.kinds != *self.named {
@@ -262,6 +270,18 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             );
         }
         Ok(())
+    }
+
+    fn causes(&self) -> Causes {
+        let away = self.outages.why().map(|why| (None, why.to_owned()));
+        let waiting = self.assigned.waiting();
+        let waiting = waiting.map(|(partition, why)| (Some(partition), why.to_owned()));
+        away.into_iter().chain(waiting).collect()
+    }
+
+    async fn stands_still(&mut self, causes: Causes) {
+        let Shared { ledger, stop, .. } = &self.shared;
+        self.standstills.keep((&**ledger, self.subject.of, stop), causes).await;
     }
 
     async fn take(&mut self, partitions: &[Partition]) -> Result {

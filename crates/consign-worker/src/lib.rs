@@ -17,6 +17,7 @@ mod projected;
 mod queue;
 mod queue_builder;
 mod setback;
+mod standstill;
 mod stop;
 mod subscription;
 mod tidy;

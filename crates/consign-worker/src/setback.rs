@@ -93,7 +93,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         }
         match outcome {
             Outcome::Applied(unparked) => self.applied(&moves, count, &unparked),
-            Outcome::Failed(verdict) => self.batch_failed(&moves, count, single, verdict).await,
+            Outcome::Failed(verdict) => {
+                self.batch_failed((&moves, parked), count, single, verdict).await;
+            }
             Outcome::Fenced(partitions) => self.fenced(&moves, &partitions),
             Outcome::Kinds(named) => self.name(named),
         }
@@ -125,7 +127,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     /// A batch was rolled back: its parts tell whose doing it was.
     async fn batch_failed(
         &mut self,
-        moves: &[Advance],
+        (moves, parked): (&[Advance], Vec<((Partition, Offset), Fate)>),
         count: usize,
         single: Option<Single>,
         verdict: Verdict,
@@ -142,7 +144,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 let (subscription, verdict) = (&self.subject.name, text(&verdict.into_error()));
                 tracing::warn!(subscription, "a batch of {count} is applied in parts: {verdict}");
             }
-            Some(single) => self.one_failed(moves, single, verdict).await,
+            Some(single) => self.one_failed((moves, parked), single, verdict).await,
         }
     }
 
@@ -157,7 +159,13 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         );
     }
 
-    async fn one_failed(&mut self, moves: &[Advance], single: Single, verdict: Verdict) {
+    /// It is put aside, with what the same moves pass since its key is parked.
+    async fn one_failed(
+        &mut self,
+        (moves, mut aside): (&[Advance], Vec<((Partition, Offset), Fate)>),
+        single: Single,
+        verdict: Verdict,
+    ) {
         let Single { place, delivery } = single;
         let Delivery { attempt, key, id, .. } = &delivery;
         let failed = Failed::new(place, *attempt, key.as_ref(), *id);
@@ -170,7 +178,8 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             let why = format!("message {offset} ({id}) fails, and others wait for it: {error}");
             return self.in_place(moves, 1, &why);
         }
-        let parts = settlement(moves, &[(place, fate.clone())]);
+        aside.push((place, fate.clone()));
+        let parts = settlement(moves, &aside);
         match self.settle(&parts).await {
             Outcome::Applied(unparked) => {
                 self.assigned.moved(moves);

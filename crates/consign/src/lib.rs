@@ -13,12 +13,13 @@
 
 mod builder;
 mod consign;
+mod operate;
 mod workers;
 
 pub use consign_core::{
-    AnyOrder, Backfill, Batch, Changes, Delivery, Error, Event, Freshness, HandlerResult, Key, Kind, Message,
-    MessageId, Offset, Order, Outbox, Partition, Projection, Publish, Published, Receipt, Result,
-    Resume, Retry, Tx, Upkeep, Verdict,
+    AnyOrder, Backfill, Batch, Changes, Delivery, Envelope, Error, Event, Freshness, HandlerResult, Key,
+    Kind, Message, MessageId, Offset, Order, Outbox, Partition, Projection, Publish, Published,
+    Reason, Receipt, Result, Resume, Retry, Tx, Upkeep, Verdict,
 };
 /// # Examples
 /// ```
@@ -50,7 +51,10 @@ pub use consign_core::{
 /// # Ok::<(), consign::Error>(())
 /// ```
 pub use consign_macros::Message;
-pub use consign_sql::{CatchUp, SubscriptionStatus, Sum, SumInto, Value};
+pub use consign_sql::{
+    CatchUp, DeadLetter, DeadLetters, ParkedKey, Request, RequestStatus, Selection,
+    SubscriptionState, SubscriptionStatus, Sum, SumInto, Value,
+};
 pub use consign_worker::{
     Deliveries, FromDelivery, FromRef, Queue, Running, State, Stream, queue, stream,
 };
