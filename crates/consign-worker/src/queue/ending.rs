@@ -89,6 +89,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// A message was not run after all: it comes again, after others where its order allows it.
     pub(super) fn back(&mut self, item: Item) {
+        self.give_attempt_back(&item);
         if item.is_again || item.leads {
             self.hand_back(item);
         } else {
@@ -102,8 +103,16 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.hand_back(item);
     }
 
+    /// An attempt that was stored before it began does not count: nobody died of it.
+    pub(super) fn give_attempt_back(&mut self, item: &Item) {
+        if item.is_suspect {
+            let fate = self.policy.still_suspect(item, self.shared.ledger.now());
+            self.holding.note(item, fate);
+        }
+    }
+
     /// Before a message is run that may have killed its process, its attempt is stored; `None`: it
-    /// is given up.
+    /// is given up, or not ours.
     pub(super) async fn worth_it(&mut self, item: Item) -> Result<Option<Item>> {
         if !item.is_suspect {
             return Ok(Some(item));
@@ -114,13 +123,13 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             return Ok(None);
         }
         self.holding.note(&item, fate);
-        match self.settle().await {
-            Ok(()) => Ok(Some(item)),
-            Err(error) => {
-                self.hand_back(item);
-                Err(error)
-            }
+        let stored = self.try_settle().await;
+        if let Ok(true) = stored {
+            return Ok(Some(item));
         }
+        self.give_attempt_back(&item);
+        self.hand_back(item);
+        stored.map(|_| None)
     }
 
     pub(super) async fn settle_in_time(&mut self) -> Result {
@@ -143,10 +152,15 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// Writes what ended, in a transaction of its own.
     pub(super) async fn settle(&mut self) -> Result {
+        self.try_settle().await.map(drop)
+    }
+
+    /// The same; `false`: nothing of it stands, since there is another owner, or other kinds.
+    async fn try_settle(&mut self) -> Result<bool> {
         let settlement = self.holding.settlement();
         if settlement.is_empty() {
             self.holding.settled(&settlement, &[]);
-            return Ok(());
+            return Ok(true);
         }
         let ledger = Arc::clone(&self.shared.ledger);
         let purpose = if H::FORM.tx { Purpose::Handlers } else { Purpose::Marks };
@@ -158,11 +172,11 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             self.unsettled = None;
             self.holding.settled(&settlement, &unparked);
             self.retries.settled(&settlement);
-            return Ok(());
+            return Ok(true);
         }
         ledger.rollback(tx).await;
         self.not_settled(settled);
-        Ok(())
+        Ok(false)
     }
 
     /// Another owner, or other kinds: nothing of the transaction stands.

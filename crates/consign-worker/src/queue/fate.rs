@@ -82,6 +82,14 @@ impl Policy {
         let attempt = item.attempt + 1;
         Fate::Retry { attempt, due: now, error, parks, is_suspect: true }
     }
+
+    /// It was not run after all, or not to its end, and nobody died of it: what was stored before
+    /// does not count.
+    pub(crate) fn still_suspect(&self, item: &Item, now: SystemTime) -> Fate {
+        let error = "something was away when it was to run alone".to_owned();
+        let (attempt, parks) = (item.attempt, self.order.parks());
+        Fate::Retry { attempt, due: now, error, parks, is_suspect: true }
+    }
 }
 
 /// A message that was perhaps in the hands of a process that died: it is tried at once, and runs

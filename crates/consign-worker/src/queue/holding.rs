@@ -383,6 +383,10 @@ impl Holding {
 
     /// Writes of a message that had waited what is known before it is run.
     pub(crate) fn note(&mut self, item: &Item, fate: Fate) {
+        let part = self.parts.get(&item.partition);
+        if part.is_none_or(|part| part.window.epoch != item.epoch) {
+            return;
+        }
         let Item { partition, offset, is_again, .. } = *item;
         self.ended.push(Ended { partition, offset, is_again, key: None, fate: Some(fate) });
     }

@@ -148,6 +148,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     fn all_away(&mut self, mut items: Vec<Item>, away: Away) {
         if items.len() == 1 {
             // Another one probes next.
+            self.give_attempt_back(&items[0]);
             self.hand_back(items.remove(0));
             return self.is_away(away);
         }
@@ -168,11 +169,10 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             let Job { items, result, .. } = job;
             match result {
                 Ok(()) => self.all_succeeded(&items),
-                Err(failure) if items.len() == 1 => {
-                    if let Ok(fate) = self.judge(&items[0], failure) {
-                        self.failed(&items[0], fate);
-                    }
-                }
+                Err(failure) if items.len() == 1 => match self.judge(&items[0], failure) {
+                    Ok(fate) => self.failed(&items[0], fate),
+                    Err(_) => self.give_attempt_back(&items[0]),
+                },
                 Err(_) => {}
             }
         }

@@ -22,6 +22,8 @@ const DRAINS_WITHIN: Duration = Duration::from_secs(60);
 /// The message that kills, and how often it may.
 const KILLER: i64 = 5 * KEYS + 7;
 const ATTEMPTS: u32 = 3;
+/// A probe each, while something is away: more than attempts.
+const TRIES: usize = 5;
 /// So often all are killed at once.
 const TREES: usize = 5;
 const DEAD: &str = "select count(*) from consign_dead_letter";
@@ -147,4 +149,37 @@ async fn the_end_of_all_processes_at_once_makes_no_message_a_suspect() {
     println!("{} published, repeated: {repeated:?}", published.tasks);
     assert!(!repeated.is_empty(), "nobody was at work: no proof");
     assert_eq!(d.number("select count(*) from set_aside").await, 0);
+}
+
+/// What is away while a message runs alone has killed nobody: its stored attempt is given back.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_after_a_death_burns_no_attempt_of_a_suspect() {
+    let d = database(1).await;
+    let worker = Worker { attempts: ATTEMPTS, ..Worker::on(Queues::Witness) };
+    let mut fleet = [worker.start(&d), worker.start(&d)];
+    drained(&d, DRAINS_WITHIN).await;
+    d.becomes("select count(distinct owner) from consign_cursor", 2).await;
+    sqlx::raw_sql("alter table witnesses rename to away").execute(&d.pool).await.unwrap();
+    let load = Load::start(d.consign.clone(), 1, EVERY);
+    d.becomes("select count(*) > 20 from consign_log", 1).await;
+    let published = load.end().await;
+    let owner = "select cast(substr(w.name, 5) as integer) from consign_worker w
+        join consign_cursor c on c.owner = w.id
+        join key_partitions k on k.partition = c.partition";
+    let owner = d.number(owner).await;
+    let dies = fleet.iter_mut().find(|process| i64::from(process.id()) == owner);
+    dies.expect("one of them owns it").kill();
+    d.becomes("select count(*) > 0 from set_aside where suspect", 1).await;
+    let second = fleet.iter_mut().find(|process| i64::from(process.id()) != owner).unwrap();
+    let tries = || second.printed().matches("still away").count();
+    let until = Instant::now() + DRAINS_WITHIN;
+    while tries() < TRIES {
+        assert!(Instant::now() < until, "{} tries", tries());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sqlx::raw_sql("alter table away rename to witnesses").execute(&d.pool).await.unwrap();
+    drained(&d, DRAINS_WITHIN).await;
+    second.assert_runs();
+    assert_eq!(d.number(DEAD).await, 0);
+    published.judge(&d, &["witness"], &[]).await;
 }

@@ -6,7 +6,7 @@ use crate::database::{Database, options};
 use crate::disk_full::Disk;
 use crate::queue_judge::{Load, Published, notes, repeated};
 use crate::queue_work::{
-    ATTEMPTS, CONCURRENCY, Queues, SUSPECTS, Worker, database, drained, left, prepare,
+    ATTEMPTS, CONCURRENCY, NOTES, Queues, SUSPECTS, Worker, database, drained, left, prepare,
 };
 use consign_test::Random;
 use sqlx::Connection;
@@ -102,6 +102,9 @@ async fn a_full_disk_burns_no_attempt() {
     let disk = Disk::new();
     let d = disk.database().await;
     prepare(&d.pool, &d.consign, KEYS).await;
+    // What is full must not be what the notes are kept on.
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), d.folder.path().join(NOTES)).unwrap();
     let mut fleet = (0..2).map(|_| Worker::on(Queues::Both).start(&d)).collect::<Vec<_>>();
     d.becomes("select count(distinct owner) from consign_cursor", 2).await;
     let load = Load::start(d.consign.clone(), KEYS, EVERY);
