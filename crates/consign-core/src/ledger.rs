@@ -80,6 +80,12 @@ pub trait Ledger: Send + Sync + 'static {
     /// Rolls back, and is quiet about it.
     fn rollback(&self, tx: Self::Transaction) -> impl Future<Output = ()> + Send;
 
+    /// Removes some of what nobody needs any more, where it is time to look for that; `true`: there
+    /// may be more. Called about once a second.
+    fn retain(&self) -> impl Future<Output = Result<bool>> + Send {
+        async { Ok(false) }
+    }
+
     /// Begins a transaction that only reads, and that no writer waits for.
     fn snapshot(&self) -> impl Future<Output = Result<Self::Transaction>> + Send;
 

@@ -41,6 +41,7 @@ struct Inner {
     writers: Writers,
     watch: Watch,
     clock: Arc<dyn Clock>,
+    log_bytes_max: Option<u64>,
 }
 
 /// A topic that is not as usual.
@@ -52,12 +53,39 @@ pub struct NewTopic {
     pub partitions: u16,
 }
 
+/// What is not as usual.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// Says what time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Bytes of the log, about: what is read is removed early where it has more.
+    pub log_bytes_max: Option<u64>,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock), log_bytes_max: None }
+    }
+}
+
 impl Log {
     /// Opens the database of a pool: checks its settings, migrates our tables, creates topics.
     ///
     /// # Errors
     /// A setting that breaks a promise is refused with the line that changes it.
     pub async fn open(pool: &SqlitePool, topics: &[NewTopic]) -> Result<Self> {
+        Self::open_with(pool, topics, LogOptions::default()).await
+    }
+
+    /// The same, with options.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    pub async fn open_with(
+        pool: &SqlitePool,
+        topics: &[NewTopic],
+        options: LogOptions,
+    ) -> Result<Self> {
         version::check()?;
         let connections = Connections::of(pool);
         let mut connection = connections.open(Role::Requests).await?;
@@ -74,7 +102,8 @@ impl Log {
             catch_ups: CatchUps::default(),
             writers: Writers::new(connections.clone(), path.clone()),
             watch: Watch::new(connections.clone(), path.clone()),
-            clock: Arc::new(SystemClock),
+            clock: options.clock,
+            log_bytes_max: options.log_bytes_max,
             connections,
             path,
         })))
@@ -169,6 +198,10 @@ impl Log {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.0.clock
+    }
+
+    pub(crate) fn log_bytes_max(&self) -> Option<u64> {
+        self.0.log_bytes_max
     }
 
     pub(crate) fn connections(&self) -> &Connections {

@@ -5,6 +5,7 @@ use crate::error;
 use crate::handle::Log;
 use crate::liveness::{self, Alive, Others};
 use crate::publish::micros;
+use crate::retention::Retention;
 use crate::sqlite::thread::in_one_hop;
 use crate::subscription::{self, Found};
 use crate::topics::TopicRow;
@@ -18,7 +19,7 @@ use rusqlite::Connection;
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex as AsyncMutex;
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ pub struct SqlLedger {
     me: Mutex<Option<Me>>,
     others: Mutex<Others>,
     reads: AsyncMutex<Option<SqliteConnection>>,
+    retention: AsyncMutex<Retention>,
 }
 
 #[derive(Debug)]
@@ -46,7 +48,8 @@ impl SqlLedger {
     /// Stands for this process; it joins later.
     pub fn new(log: Log) -> Self {
         let (topics, me, others) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { log, topics, me, others, reads: AsyncMutex::default() }
+        let retention = AsyncMutex::new(Retention::new(log.log_bytes_max()));
+        Self { log, topics, me, others, reads: AsyncMutex::default(), retention }
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -266,6 +269,22 @@ impl Ledger for SqlLedger {
 
     async fn rollback(&self, tx: WorkerTransaction) {
         tx.rollback().await;
+    }
+
+    async fn retain(&self) -> Result<bool> {
+        let (mut retention, now) = (self.retention.lock().await, self.now_stored());
+        if !retention.is_due(now) {
+            return Ok(false);
+        }
+        let look = |db: &Connection| retention.look(db, now);
+        let Some(piece) = self.read("look what nobody needs", look).await? else {
+            return Ok(false);
+        };
+        let (tx, started) = (self.log.writers().begin().await?, Instant::now());
+        let delete = |db: &Connection| retention.delete(db, piece, now);
+        let missed = self.write_in(tx, "remove what nobody needs", delete).await?;
+        retention.deleted(piece, missed, started.elapsed());
+        Ok(true)
     }
 
     async fn snapshot(&self) -> Result<WorkerTransaction> {

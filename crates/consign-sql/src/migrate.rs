@@ -4,10 +4,11 @@ use consign_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbered from 1, never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/sqlite/0001_log.sql"),
     include_str!("../migrations/sqlite/0002_queue.sql"),
     include_str!("../migrations/sqlite/0003_schedule.sql"),
+    include_str!("../migrations/sqlite/0004_rebuild.sql"),
     include_str!("../migrations/sqlite/0005_standstill.sql"),
 ];
 /// The oldest schema whose library may work beside this one: one that knows no queue would read it

@@ -32,7 +32,7 @@ pub(crate) fn join(
     let ids = serde_json::Value::from(ids).to_string();
     let name = format!("pid {}", std::process::id());
     db.execute(insert, params![worker.0.as_bytes(), name, ids, now, now + micros(LEASE)])?;
-    Ok(())
+    subscription::note_named(db, subscriptions, now)
 }
 
 /// Workers whose lease has run out: dead, or stopped.

@@ -1,6 +1,7 @@
 //! The rows of subscriptions: their topic, the kinds they ever named, how far they have come.
 
 use crate::owner::micros;
+use crate::retention::{self, RETIRED_AFTER};
 use crate::topics::TopicRow;
 use consign_core::{NewSubscription, Offset, Partition, Progress, Resume, SubscriptionId};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -44,6 +45,7 @@ pub(crate) fn find_or_create(
         return Ok(Found::OtherReads(found.reads));
     }
     add_kinds(db, found.id, parse(&found.kinds), named)?;
+    say_missed(db, new, found.id, now)?;
     note_named(db, &[SubscriptionId(found.id)], now)?;
     Ok(Found::Ready(SubscriptionId(found.id)))
 }
@@ -56,6 +58,19 @@ fn find(db: &Connection, new: &NewSubscription) -> rusqlite::Result<Option<Row>>
         Ok(Row { id, topic, kinds, reads: row.get(3)?, topic_name: row.get(4)? })
     });
     found.optional()
+}
+
+/// Says so where it comes back after so long that messages were removed before it read them.
+fn say_missed(db: &Connection, new: &NewSubscription, id: i64, now: i64) -> rusqlite::Result<()> {
+    let select = "SELECT coalesce(sum(c.missed), 0) FROM consign_subscription s
+                  JOIN consign_cursor c ON c.subscription = s.id
+                  WHERE s.id = ?1 AND s.named_at <= ?2";
+    let given = [id, now - micros(RETIRED_AFTER)];
+    let missed: i64 = db.query_row(select, given, |row| row.get(0))?;
+    if missed > 0 {
+        retention::warn_of_missed(new.name.as_str(), missed, true);
+    }
+    Ok(())
 }
 
 /// Writes that these subscriptions are still named by a process.
@@ -171,7 +186,8 @@ fn place_cursors(
 ) -> rusqlite::Result<()> {
     let insert = "INSERT INTO consign_cursor
                   (subscription, partition, next_offset, started_offset, passed, updated_at)
-                  VALUES (?1, ?2, ?3, ?3, ?3, ?4)";
+                  SELECT ?1, number, max(first_offset, ?3), max(first_offset, ?3),
+                      max(first_offset, ?3), ?4 FROM consign_partition WHERE number = ?2";
     let mut insert = db.prepare(insert)?;
     for partition in (0..topic.partitions).map(Partition) {
         let placed = cursors.iter().find(|(of, _)| *of == partition);

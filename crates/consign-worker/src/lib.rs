@@ -16,6 +16,7 @@ mod poll;
 mod projected;
 mod queue;
 mod queue_builder;
+mod retention;
 mod setback;
 mod standstill;
 mod stop;

@@ -2,6 +2,7 @@
 
 use crate::effect::panic_text;
 use crate::heartbeat;
+use crate::retention;
 use crate::stop::{Stopper, stop};
 use crate::subscription::{Shared, Subscription};
 use consign_core::{BoxFuture, Driver, Error, Ledger, NewSubscription, Result};
@@ -39,6 +40,8 @@ pub async fn start<L: Ledger, D: Driver>(
         tasks.spawn(logged(described.name.to_string(), subscription.run(*of, shared)));
     }
     let mut beats = JoinSet::new();
+    let retention = retention::run(Arc::clone(&ledger), stop.clone());
+    beats.spawn(logged("retention".to_owned(), retention));
     let beat = heartbeat::beat(Arc::clone(&ledger), ids, me, stop);
     beats.spawn(logged("the heartbeat".to_owned(), beat));
     let leave = Box::new(move || -> BoxFuture<'static, Result> {

@@ -2,9 +2,11 @@
 
 use crate::sqlite::Consign;
 use crate::{Message, Result};
-use consign_sql::{Log, NewTopic};
+use consign_core::Clock;
+use consign_sql::{Log, LogOptions, NewTopic};
 use sqlx::SqlitePool;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// What is opened beside the database; from [`Consign::builder`].
 #[must_use = "finish it with `open().await`"]
@@ -12,11 +14,12 @@ use std::marker::PhantomData;
 pub struct Builder {
     db: SqlitePool,
     topics: Vec<NewTopic>,
+    options: LogOptions,
 }
 
 impl Builder {
     pub(crate) fn new(db: &SqlitePool) -> Self {
-        Self { db: db.clone(), topics: Vec::new() }
+        Self { db: db.clone(), topics: Vec::new(), options: LogOptions::default() }
     }
 
     /// Creates a topic that is not as usual. The usual ones need no line: the first publish or
@@ -26,13 +29,31 @@ impl Builder {
         self
     }
 
+    /// About how many bytes of messages the log keeps, at most; without this their age alone
+    /// decides.
+    ///
+    /// A message that all subscriptions have passed is removed a week after it was published, by the
+    /// workers; where the log is larger than this, earlier. What a subscription has yet to read is
+    /// kept, however much it is, as long as a process has named the subscription within a week.
+    pub fn log_bytes_max(mut self, bytes: u64) -> Self {
+        self.options.log_bytes_max = Some(bytes);
+        self
+    }
+
+    /// Takes the time from elsewhere: for tests that decide what "now" is.
+    #[doc(hidden)]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.options.clock = clock;
+        self
+    }
+
     /// Checks, migrates, and opens.
     ///
     /// # Errors
     /// As [`Consign::open`], and `other-partitions` for a topic that stands with another number of
     /// partitions.
     pub async fn open(self) -> Result<Consign> {
-        Log::open(&self.db, &self.topics).await.map(Consign::new)
+        Log::open_with(&self.db, &self.topics, self.options).await.map(Consign::new)
     }
 }
 
