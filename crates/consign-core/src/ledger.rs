@@ -1,6 +1,8 @@
 //! Progress and ownership, recorded in the application's database.
 
-use crate::{Epoch, Kind, Offset, Outbox, Partition, Result, Resume, SubscriptionName, Topic};
+use crate::{
+    Epoch, Error, Kind, Offset, Outbox, Partition, Result, Resume, SubscriptionName, Topic,
+};
 use std::future::Future;
 use uuid::Uuid;
 
@@ -103,6 +105,36 @@ pub trait Ledger: Send + Sync + 'static {
         of: SubscriptionId,
     ) -> impl Future<Output = Result<Progress>> + Send;
 
+    /// Begins a rebuild, in the transaction that empties the read model: takes back all that the
+    /// subscription has come to, with what waits and what is dead, places its cursors as
+    /// [`place`](Ledger::place) would, and fences whoever owns a partition. It is
+    /// [`Progress::Backfilling`] then, until `place` says otherwise.
+    fn restart(
+        &self,
+        tx: &mut Self::Transaction,
+        of: SubscriptionId,
+        cursors: &[(Partition, Offset)],
+    ) -> impl Future<Output = Result> + Send {
+        let _ = (tx, of, cursors);
+        async { Err(Error::new("cannot-rebuild", "this ledger knows no rebuild")) }
+    }
+
+    /// Asks whether the log still has all that was ever published to the subscription's topic.
+    fn is_whole(
+        &self,
+        tx: &mut Self::Transaction,
+        of: SubscriptionId,
+    ) -> impl Future<Output = Result<bool>> + Send {
+        let _ = (tx, of);
+        async { Ok(false) }
+    }
+
+    /// Says to whoever asked for a rebuild why there is none.
+    fn refuse_rebuild(&self, of: SubscriptionId, why: &str) -> impl Future<Output = Result> + Send {
+        let _ = (of, why);
+        async { Ok(()) }
+    }
+
     /// Stores how far it has come. The first call places the cursors at `cursors`; a partition
     /// that is not named starts at the beginning.
     fn place(
@@ -164,6 +196,8 @@ pub enum Progress {
     Backfilling(Resume),
     /// It applies events.
     Running,
+    /// It has come far, and is asked to begin anew.
+    Rebuild,
 }
 
 /// A cursor's move over messages that were applied or skipped.
@@ -209,6 +243,8 @@ pub struct Members {
     pub is_paused: bool,
     /// Something is asked for from outside, in whichever partition.
     pub is_asked: bool,
+    /// Its read model is being built, or is to be built anew: nobody may own a partition.
+    pub is_building: bool,
 }
 
 /// A partition and its owner.

@@ -47,7 +47,7 @@ struct Waiters {
 #[derive(Debug)]
 struct Waiter {
     target: Target,
-    seen: watch::Sender<Seen>,
+    tells: watch::Sender<Seen>,
 }
 
 /// What the last look has found.
@@ -131,14 +131,14 @@ impl CatchUps {
             let message = "cannot wait for a subscription: there is no runtime to wait in";
             Error::new("stopped", message).caused_by(source)
         })?;
-        let (seen, sees) = watch::channel(Seen::Nothing);
+        let (tells, seen) = watch::channel(Seen::Nothing);
         let mut waiters = self.lock();
-        waiters.come.push(Waiter { target, seen });
+        waiters.come.push(Waiter { target, tells });
         if !std::mem::replace(&mut waiters.is_served, true) {
             runtime.spawn(Serving::new(log).serve());
         }
         self.came.notify_one();
-        Ok(sees)
+        Ok(seen)
     }
 }
 
@@ -181,7 +181,7 @@ impl Serving {
     /// Takes who has come, and lets go of who has gone; `false`: nobody is there.
     fn take_waiters(&mut self) -> bool {
         self.waiters.append(&mut self.log.catch_ups().lock().come);
-        self.waiters.retain(|waiter| !waiter.seen.is_closed());
+        self.waiters.retain(|waiter| !waiter.tells.is_closed());
         !self.waiters.is_empty()
     }
 
@@ -209,9 +209,9 @@ impl Serving {
             }
         };
         for (waiter, seen) in self.waiters.iter().zip(seen) {
-            waiter.seen.send_replace(seen.map_or_else(Seen::Failed, Seen::Fresh));
+            waiter.tells.send_replace(seen.map_or_else(Seen::Failed, Seen::Fresh));
         }
-        self.waiters.retain(|waiter| !waiter.seen.borrow().is_final());
+        self.waiters.retain(|waiter| !waiter.tells.borrow().is_final());
     }
 
     async fn look_at_all(&mut self) -> Result<Vec<Result<Freshness>>> {

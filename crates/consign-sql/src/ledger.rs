@@ -10,7 +10,7 @@ use crate::sqlite::thread::in_one_hop;
 use crate::subscription::{self, Found};
 use crate::topics::TopicRow;
 use crate::writer::WorkerTransaction;
-use crate::{cursor, owner};
+use crate::{cursor, owner, rebuild};
 use consign_core::{
     Advance, Advanced, Error, Ledger, Members, NewSubscription, Offset, Owned, Partition, Progress,
     Result, SubscriptionId, WorkerId,
@@ -314,6 +314,26 @@ impl Ledger for SqlLedger {
 
     async fn progress(&self, tx: &mut WorkerTransaction, of: SubscriptionId) -> Result<Progress> {
         in_one_hop(tx, "look at the subscription", |db| subscription::progress(db, of)).await
+    }
+
+    async fn restart(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+        cursors: &[(Partition, Offset)],
+    ) -> Result {
+        let (topic, now) = (self.topic(of), self.now_stored());
+        let restart = |db: &Connection| rebuild::restart(db, of, topic, cursors, now);
+        in_one_hop(tx, "begin a rebuild", restart).await
+    }
+
+    async fn is_whole(&self, tx: &mut WorkerTransaction, of: SubscriptionId) -> Result<bool> {
+        let topic = self.topic(of);
+        in_one_hop(tx, "look where the log begins", |db| rebuild::is_whole(db, topic)).await
+    }
+
+    async fn refuse_rebuild(&self, of: SubscriptionId, why: &str) -> Result {
+        self.write("refuse a rebuild", |db| rebuild::refuse(db, of, why)).await
     }
 
     async fn place(

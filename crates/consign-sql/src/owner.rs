@@ -155,8 +155,8 @@ pub(crate) fn members(
     })?;
     let partitions = partitions.collect::<rusqlite::Result<Vec<_>>>()?;
     let kinds = subscription::kinds(db, of)?;
-    let (is_paused, is_asked) = subscription::is_paused_or_asked(db, of)?;
-    Ok(Members { workers, partitions, kinds, is_paused, is_asked })
+    let (is_paused, is_asked, is_building) = subscription::is_paused_or_asked(db, of)?;
+    Ok(Members { workers, partitions, kinds, is_paused, is_asked, is_building })
 }
 
 fn worker(id: &[u8]) -> rusqlite::Result<WorkerId> {
@@ -178,6 +178,8 @@ pub(crate) fn take(
     let update = "UPDATE consign_cursor SET owner = ?3, epoch = epoch + 1, updated_at = ?4
         WHERE subscription = ?1 AND partition = ?2
           AND EXISTS (SELECT 1 FROM consign_worker w WHERE w.id = ?3 AND w.alive_until > ?4)
+          AND EXISTS (SELECT 1 FROM consign_subscription s
+                      WHERE s.id = ?1 AND s.state = 'running' AND s.rebuild IS NOT 'asked')
           AND (owner IS NULL OR owner = ?3 OR NOT EXISTS (
                SELECT 1 FROM consign_worker w WHERE w.id = owner AND w.alive_until > ?4))
         RETURNING epoch, next_offset";

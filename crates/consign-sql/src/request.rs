@@ -320,7 +320,7 @@ fn status(db: &Connection, request: Request) -> rusqlite::Result<RequestStatus> 
     })
 }
 
-fn no_subscription(name: &str) -> Error {
+pub(crate) fn no_subscription(name: &str) -> Error {
     let message = format!("there is no subscription {name}: no process has ever started it");
     Error::new("no-such-subscription", message)
 }

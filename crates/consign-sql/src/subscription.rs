@@ -94,8 +94,12 @@ fn create(
     named: BTreeSet<String>,
     now: i64,
 ) -> rusqlite::Result<Found> {
-    let insert = "INSERT INTO consign_subscription (name, topic, kinds, reads, state, named_at)
-                  VALUES (?1, ?2, ?3, ?4, 'new', ?5)";
+    // A number that was removed is not given again.
+    let insert = "INSERT INTO consign_subscription (id, name, topic, kinds, reads, state, named_at)
+        SELECT 1 + max(coalesce((SELECT max(id) FROM consign_subscription), 0),
+                coalesce((SELECT CAST(value AS INTEGER) FROM consign_meta
+                          WHERE name = 'last_subscription'), 0)),
+            ?1, ?2, ?3, ?4, 'new', ?5";
     let kinds = text(named.into_iter().collect());
     let (name, reads) = (new.name.as_str(), new.reads.as_str());
     db.execute(insert, params![name, topic.id, kinds, reads, now])?;
@@ -125,15 +129,17 @@ fn parse(kinds: &str) -> Vec<String> {
     serde_json::from_str(kinds).unwrap_or_default()
 }
 
-/// Asks whether somebody paused it, and whether something is asked of it from outside.
+/// Asks whether somebody paused it, whether something is asked of it from outside, and whether its
+/// read model is being built.
 pub(crate) fn is_paused_or_asked(
     db: &Connection,
     of: SubscriptionId,
-) -> rusqlite::Result<(bool, bool)> {
+) -> rusqlite::Result<(bool, bool, bool)> {
     let select = "SELECT paused IS NOT NULL, EXISTS (SELECT 1 FROM consign_command
-                      WHERE subscription = ?1 AND done_at IS NULL)
+                      WHERE subscription = ?1 AND done_at IS NULL),
+                      state <> 'running' OR rebuild IS 'asked'
                   FROM consign_subscription WHERE id = ?1";
-    db.prepare_cached(select)?.query_row([of.0], |row| Ok((row.get(0)?, row.get(1)?)))
+    db.prepare_cached(select)?.query_row([of.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
 }
 
 /// The kinds on a subscription's row.
@@ -144,11 +150,13 @@ pub(crate) fn kinds(db: &Connection, of: SubscriptionId) -> rusqlite::Result<Vec
 
 /// How far it has come.
 pub(crate) fn progress(db: &Connection, of: SubscriptionId) -> rusqlite::Result<Progress> {
-    let select = "SELECT state, resume FROM consign_subscription WHERE id = ?1";
+    let select = "SELECT CASE WHEN rebuild = 'asked' THEN rebuild ELSE state END, resume
+                  FROM consign_subscription WHERE id = ?1";
     db.query_row(select, [of.0], |row| {
         let resume: Option<String> = row.get(1)?;
         Ok(match row.get_ref(0)?.as_str()? {
             "new" => Progress::New,
+            "asked" => Progress::Rebuild,
             "backfilling" => Progress::Backfilling(Resume::at(resume.unwrap_or_default())),
             _ => Progress::Running,
         })
@@ -165,14 +173,15 @@ pub(crate) fn place(
     now: i64,
 ) -> rusqlite::Result<()> {
     let (state, resume) = match to {
-        Progress::New => ("new", None),
+        Progress::New | Progress::Rebuild => ("new", None),
         Progress::Backfilling(resume) => ("backfilling", Some(resume.as_str())),
         Progress::Running => ("running", None),
     };
     if progress(db, of)? == Progress::New {
         place_cursors(db, of, topic, cursors, now)?;
     }
-    let update = "UPDATE consign_subscription SET state = ?2, resume = ?3 WHERE id = ?1";
+    let update = "UPDATE consign_subscription SET state = ?2, resume = ?3,
+                      rebuild = CASE WHEN ?2 <> 'running' THEN rebuild END WHERE id = ?1";
     db.execute(update, params![of.0, state, resume])?;
     Ok(())
 }

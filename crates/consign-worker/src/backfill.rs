@@ -36,12 +36,12 @@ where
     match ledger.progress(&mut snapshot, subject.of).await? {
         Progress::Running => Ok(true),
         Progress::Backfilling(_) => piece(ledger, subject, otherwise).await,
-        Progress::New => {
+        found @ (Progress::New | Progress::Rebuild) => {
             let cursors = ledger.ends(&mut snapshot, subject.of).await?;
             let call = |tx| subject.projection.load(tx);
             let load = subject.lend_snapshot::<L, _, _>(snapshot, call).await?;
             match load.map_err(failed)? {
-                Some(load) => write(ledger, subject, load, &cursors).await,
+                Some(load) => write(ledger, subject, load, (&cursors, &found)).await,
                 None => piece(ledger, subject, otherwise).await,
             }
         }
@@ -51,21 +51,45 @@ where
 type Ends = [(consign_core::Partition, consign_core::Offset)];
 
 /// Writes what was read in a snapshot; the cursors are the snapshot's.
-async fn write<L: Ledger, P>(
+async fn write<L, P>(
     ledger: &L,
     subject: &Subject<P>,
     load: Load<Tx<L::Connection>>,
-    cursors: &Ends,
-) -> Result<bool> {
+    (cursors, found): (&Ends, &Progress),
+) -> Result<bool>
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
     let mut tx = subject.begin(ledger).await?;
-    if ledger.progress(&mut tx, subject.of).await? != Progress::New {
+    if ledger.progress(&mut tx, subject.of).await? != *found {
         // Another process was quicker: its snapshot counts, not ours.
         ledger.rollback(tx).await;
         return Ok(false);
     }
+    if *found == Progress::Rebuild {
+        ledger.restart(&mut tx, subject.of, cursors).await?;
+        tx = reset(ledger, subject, tx).await?;
+    }
     ledger.place(&mut tx, subject.of, cursors, &Progress::Running).await?;
     let (tx, written) = subject.lend::<L, _, _>(tx, |tx| load.write(tx)).await?;
     end(ledger, tx, written.map(|()| true)).await
+}
+
+/// Empties the read model.
+async fn reset<L, P>(ledger: &L, subject: &Subject<P>, tx: L::Transaction) -> Result<L::Transaction>
+where
+    L: Ledger,
+    P: Projection<Tx<L::Connection>>,
+{
+    let (tx, emptied) = subject.lend::<L, _, _>(tx, |tx| subject.projection.reset(tx)).await?;
+    match emptied {
+        Ok(()) => Ok(tx),
+        Err(verdict) => {
+            ledger.rollback(tx).await;
+            Err(failed(verdict))
+        }
+    }
 }
 
 /// A transaction of pieces. The first one's cursors are where the log ends in it.
@@ -75,8 +99,10 @@ where
     P: Projection<Tx<L::Connection>>,
 {
     let (mut tx, begun) = (subject.begin(ledger).await?, Instant::now());
-    let mut resume = match ledger.progress(&mut tx, subject.of).await? {
-        Progress::New => None,
+    let found = ledger.progress(&mut tx, subject.of).await?;
+    let is_anew = found == Progress::Rebuild;
+    let mut resume = match found {
+        Progress::New | Progress::Rebuild => None,
         Progress::Backfilling(resume) => Some(resume),
         Progress::Running => {
             ledger.rollback(tx).await;
@@ -84,6 +110,9 @@ where
         }
     };
     let cursors = ledger.ends(&mut tx, subject.of).await?;
+    if is_anew {
+        tx = reset(ledger, subject, tx).await?;
+    }
     loop {
         let from = resume.clone();
         let call = |tx| subject.projection.backfill(from, tx);
@@ -93,6 +122,10 @@ where
             Ok(Backfill::None) if otherwise == Otherwise::Unplaced && resume.is_none() => {
                 ledger.rollback(tx).await;
                 return Ok(true);
+            }
+            Ok(Backfill::None) if is_anew && !ledger.is_whole(&mut tx, subject.of).await? => {
+                ledger.rollback(tx).await;
+                return refuse(ledger, subject).await;
             }
             Ok(Backfill::None) => (Progress::Running, &[][..], true),
             Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),
@@ -105,9 +138,20 @@ where
             }
             Err(verdict) => return end(ledger, tx, Err(verdict)).await,
         };
+        if is_anew {
+            ledger.restart(&mut tx, subject.of, cursors).await?;
+        }
         ledger.place(&mut tx, subject.of, cursors, &progress).await?;
         return end(ledger, tx, Ok(done)).await;
     }
+}
+
+/// Without a backfill the log alone could fill it, and has lost its beginning.
+async fn refuse<L: Ledger, P>(ledger: &L, subject: &Subject<P>) -> Result<bool> {
+    let why = "its projection has no backfill, and the log no longer reaches back to its start, \
+               since retention has removed what is old: give it a backfill";
+    tracing::error!(subscription = subject.name, "it is not rebuilt: {why}");
+    ledger.refuse_rebuild(subject.of, why).await.map(|()| false)
 }
 
 fn place(resume: Option<Resume>) -> Resume {

@@ -42,6 +42,8 @@ pub(crate) struct Engine<L: Ledger, D, P: Projection<Tx<L::Connection>>> {
     me: WorkerId,
     pub(crate) due: Due,
     is_paused: bool,
+    /// The read model is to be built anew.
+    is_building: bool,
     looked: Option<Instant>,
     read: Instant,
 }
@@ -65,6 +67,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             me,
             due: Due::default(),
             is_paused: false,
+            is_building: false,
             looked: None,
             read: Instant::now(),
         }
@@ -74,7 +77,8 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
         while !self.shared.stop.is_asked() {
-            let Err(error) = self.work().await else { break };
+            // Without an error: the end, or a rebuild.
+            let Err(error) = self.work().await else { continue };
             let wait = backoff.failed();
             tracing::error!(
                 subscription = self.subject.name,
@@ -88,6 +92,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     async fn work(&mut self) -> Result {
+        self.is_building = false;
         self.backfill().await;
         if self.shared.stop.is_asked() {
             return Ok(());
@@ -98,7 +103,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         self.assigned.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();
-        while !self.shared.stop.is_asked() {
+        while !self.shared.stop.is_asked() && !self.is_building {
             match self.step(&mut poll, &mut changes).await {
                 Ok(()) => backoff = Backoff::default(),
                 Err(error) if poll.is_over() => return Err(error),
@@ -119,6 +124,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     async fn step(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
+        if self.is_building {
+            return Ok(());
+        }
         self.read_ahead(poll)?;
         self.try_again().await?;
         let max = self.shared.ledger.batch_max(self.subject.of).min(self.options.batch_max);
@@ -246,6 +254,11 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             self.assigned.read_all_again();
         }
         self.is_paused = members.is_paused;
+        self.is_building = members.is_building;
+        if self.is_building {
+            self.assigned.clear();
+            return Ok(());
+        }
         if members.is_asked {
             let owned = self.assigned.owned();
             let changed = ledger.execute(self.subject.of, &owned).await?;

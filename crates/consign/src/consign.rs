@@ -3,7 +3,7 @@
 use crate::{
     Builder, Changes, Message, MessageId, Publish, Receipt, Result, SubscriptionStatus, Workers,
 };
-use consign_sql::{CatchUp, Log, Transaction};
+use consign_sql::{CatchUp, Log, Rebuild, Transaction};
 use sqlx::{Sqlite, SqliteConnection, SqlitePool};
 
 /// The one handle: it begins transactions, publishes, and runs workers. Cheap to clone; it stands
@@ -145,6 +145,56 @@ impl Consign {
         receipt: impl Into<Option<&'r Receipt>>,
     ) -> CatchUp<'_> {
         self.log.caught_up(subscription, receipt)
+    }
+
+    /// Builds the read model of a stream anew, in place: whoever applies events to it is fenced, it
+    /// is emptied, what waits and what is dead is dropped, and it is filled by its backfill, or from
+    /// the log's start where the log still has that. The workers do it, in all of one transaction
+    /// where the backfill is done in one.
+    ///
+    /// Answers when a worker has begun, or after 5 s without one: it stays asked for. `caught_up`
+    /// with `None` waits until it has read all again.
+    ///
+    /// What readers see meanwhile is not whole. Where they must not notice, build beside: a second
+    /// subscription, with a name and a table of its own, which takes over when it has caught up, and
+    /// [`Consign::remove_subscription`] for the old one.
+    ///
+    /// # Errors
+    /// `no-such-subscription`; `cannot-rebuild` for a queue, and where there is no backfill and the
+    /// log has lost its start; what SQLite says.
+    ///
+    /// # Examples
+    /// Beside, without a gap for readers:
+    /// ```no_run
+    /// # use consign::{Message, Sum, stream};
+    /// # use consign::sqlite::Consign;
+    /// # use std::time::Duration;
+    /// # #[derive(serde::Serialize, serde::Deserialize, Message)]
+    /// # #[message(kind = "article.published", topic = "articles", key = author_id)]
+    /// # struct ArticlePublished { article_id: i64, author_id: i64 }
+    /// # fn words(_: &ArticlePublished) -> i64 { 1 }
+    /// async fn count_words_instead(consign: &Consign) -> consign::Result {
+    ///     let words = Sum::into("author_words", "author_id", "words")
+    ///         .by(|m: &ArticlePublished| (m.author_id, words(m)));
+    ///     let running = consign.workers().subscribe(stream("words", words)).start().await?;
+    ///     let hour = Duration::from_hours(1);
+    ///     while !consign.caught_up("words", None).timeout(hour).await?.is_caught_up() {}
+    ///     // From here on the new table is read, and no process names the old subscription.
+    ///     consign.remove_subscription("counter").await?;
+    ///     running.shutdown().await
+    /// }
+    /// ```
+    pub async fn rebuild(&self, subscription: &str) -> Result<Rebuild> {
+        self.log.rebuild(subscription).await
+    }
+
+    /// Removes a subscription that nobody needs any more, with its cursors, what waits in it and
+    /// what is dead. Its read model stays: it is the application's table.
+    ///
+    /// # Errors
+    /// `still-running` while a process names it; `no-such-subscription`; what SQLite says.
+    pub async fn remove_subscription(&self, subscription: &str) -> Result {
+        self.log.remove_subscription(subscription).await
     }
 
     /// How far each subscription is.

@@ -17,9 +17,9 @@ mod operate;
 mod workers;
 
 pub use consign_core::{
-    AnyOrder, Backfill, Batch, Changes, Delivery, Envelope, Error, Event, Freshness, HandlerResult, Key,
-    Kind, Message, MessageId, Offset, Order, Outbox, Partition, Projection, Publish, Published,
-    Reason, Receipt, Result, Resume, Retry, Tx, Upkeep, Verdict,
+    AnyOrder, Backfill, Batch, Changes, Delivery, Envelope, Error, Event, Freshness, HandlerResult,
+    Key, Kind, Message, MessageId, Offset, Order, Outbox, Partition, Projection, Publish,
+    Published, Reason, Receipt, Result, Resume, Retry, Tx, Upkeep, Verdict,
 };
 /// # Examples
 /// ```
@@ -52,7 +52,7 @@ pub use consign_core::{
 /// ```
 pub use consign_macros::Message;
 pub use consign_sql::{
-    CatchUp, DeadLetter, DeadLetters, ParkedKey, Request, RequestStatus, Selection,
+    CatchUp, DeadLetter, DeadLetters, ParkedKey, Rebuild, Request, RequestStatus, Selection,
     SubscriptionState, SubscriptionStatus, Sum, SumInto, Value,
 };
 pub use consign_worker::{

@@ -43,6 +43,7 @@ mod readers;
 mod reading;
 #[cfg(feature = "rusqlite")]
 mod run;
+mod rebuild;
 mod retention;
 mod runtime_ends;
 mod said;
