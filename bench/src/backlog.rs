@@ -64,8 +64,17 @@ pub(crate) fn close(database: &Path) -> Result {
 
 /// Copies a database that nobody has open, and waits until the copy is on disk.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result {
+    remove(to)?;
+    fs::copy(from, to)?;
+    #[expect(clippy::disallowed_methods, reason = "closed again before SQLite opens the file")]
+    fs::File::open(to)?.sync_all()?;
+    Ok(())
+}
+
+/// Removes a database that nobody has open, and what lies beside it.
+pub(crate) fn remove(database: &Path) -> Result {
     for tail in ["", "-wal", "-shm", "-wait", "-turn"] {
-        let mut path = to.as_os_str().to_owned();
+        let mut path = database.as_os_str().to_owned();
         path.push(tail);
         if let Err(error) = fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -73,8 +82,5 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result {
             return Err(error.into());
         }
     }
-    fs::copy(from, to)?;
-    #[expect(clippy::disallowed_methods, reason = "closed again before SQLite opens the file")]
-    fs::File::open(to)?.sync_all()?;
     Ok(())
 }

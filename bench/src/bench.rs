@@ -111,6 +111,13 @@ impl Bench {
         self.folder.path().join(name)
     }
 
+    /// A path where no database is.
+    pub(crate) fn fresh(&self, name: &str) -> Result<PathBuf> {
+        let path = self.path(name);
+        backlog::remove(&path)?;
+        Ok(path)
+    }
+
     /// A copy, under this name, of a database with these messages waiting.
     pub(crate) fn with_backlog(&self, name: &str, waiting: Waiting) -> Result<PathBuf> {
         let copy = self.path(name);

@@ -44,6 +44,12 @@ impl Watch {
         let busy = (machine()? - self.machine) - (ours()? - self.ours);
         Ok(busy.max(0.0) / self.since.elapsed().as_secs_f64() * 100.0)
     }
+
+    /// What all programs took, ours with them, in percent of one processor.
+    pub(crate) fn all(&self) -> Result<f64> {
+        let busy = machine()? - self.machine;
+        Ok(busy / self.since.elapsed().as_secs_f64().max(1.0 / TICKS) * 100.0)
+    }
 }
 
 /// Seconds that all processors were busy.

@@ -3,6 +3,7 @@
 mod backlog;
 mod bench;
 mod database;
+mod drained;
 mod figures;
 mod http;
 mod latencies;
@@ -10,6 +11,9 @@ mod machine;
 mod messages;
 mod open_loop;
 mod part;
+mod peer;
+mod queue_by_hand;
+mod queue_worker;
 mod record;
 mod shim;
 mod site;

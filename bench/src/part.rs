@@ -5,8 +5,10 @@
 use crate::Result;
 use crate::backlog::Fill;
 use crate::figures::{
-    backfill, backlog_flat, counter_rate, publish_cost, publish_rate, shared_commit,
+    backfill, backlog_flat, counter_rate, publish_cost, publish_rate, queue_idle, shared_commit,
 };
+use crate::queue_by_hand::QueueByHand;
+use crate::queue_worker::QueueWorker;
 use crate::shim::Shim;
 use crate::worker::Worker;
 use serde::de::DeserializeOwned;
@@ -31,6 +33,9 @@ pub(crate) enum Part {
     Rare(backlog_flat::Rare),
     Asked(backfill::Asked),
     Filling(backfill::Filling),
+    QueueWorker(QueueWorker),
+    QueueByHand(QueueByHand),
+    Enqueuer(queue_idle::Enqueuer),
 }
 
 /// Runs the part that `settings` describe, and prints its answer.
@@ -61,6 +66,9 @@ impl Part {
             Self::Rare(part) => serde_json::to_value(part.run().await?),
             Self::Asked(part) => serde_json::to_value(part.run().await?),
             Self::Filling(part) => serde_json::to_value(part.run().await?),
+            Self::QueueWorker(part) => serde_json::to_value(part.run().await?),
+            Self::QueueByHand(part) => serde_json::to_value(part.run()?),
+            Self::Enqueuer(part) => serde_json::to_value(part.run().await?),
         };
         Ok(answer?)
     }

@@ -27,12 +27,13 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     Ok(exit_code(outcomes.iter().all(|(_, good, _)| *good)))
 }
 
-fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 5] {
+fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 7] {
     let cargo = |arguments: &[&str]| {
         let mut command = workspace.command(step::cargo());
         command.args(arguments);
         command
     };
+    let fmt = |manifest| cargo(&["fmt", "--manifest-path", manifest, "--", "--check"]);
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     // The figures are a workspace of their own; what nobody compiles rots.
@@ -41,7 +42,9 @@ fn cargo_steps(workspace: &Workspace) -> [(&'static str, Command); 5] {
     figures.args(["--all-targets", "--", "-D", "warnings"]);
     [
         ("fmt", cargo(&["fmt", "--all", "--", "--check"])),
-        ("bench: fmt", cargo(&["fmt", "--manifest-path", "bench/Cargo.toml", "--", "--check"])),
+        ("bench: fmt", fmt("bench/Cargo.toml")),
+        ("honker: fmt", fmt("bench/honker/Cargo.toml")),
+        ("peers: fmt", fmt("bench/peers/Cargo.toml")),
         ("clippy", cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
         ("bench: clippy", figures),
         ("doc", documentation),

@@ -7,6 +7,9 @@ pub(crate) mod behind_writers;
 pub(crate) mod counter_rate;
 pub(crate) mod publish_cost;
 pub(crate) mod publish_rate;
+pub(crate) mod queue_idle;
+pub(crate) mod queue_poison;
+pub(crate) mod queue_rate;
 pub(crate) mod shared_commit;
 pub(crate) mod visible;
 
@@ -36,6 +39,14 @@ pub(crate) enum Figure {
     Visible,
     /// What requests feel while old rows are brought in
     Backfill,
+    /// One message one effect, of 20,000 that wait, beside all peers
+    QueueRate,
+    /// The same of 200,000, beside the peers that end before one gets tired
+    QueueRateLong,
+    /// From publishing to the effect in another process, where nothing else happens
+    QueueIdle,
+    /// What messages that fail cost the others
+    QueuePoison,
 }
 
 impl Figure {
@@ -50,6 +61,10 @@ impl Figure {
             Self::SharedCommit => "shared-commit",
             Self::PublishCost => "publish-cost",
             Self::BacklogFlat => "backlog-flat",
+            Self::QueueRate => "queue-rate",
+            Self::QueueRateLong => "queue-rate-long",
+            Self::QueueIdle => "queue-idle",
+            Self::QueuePoison => "queue-poison",
         }
     }
 
@@ -65,7 +80,11 @@ impl Figure {
             | Self::BehindWriters
             | Self::Visible
             | Self::Backfill => "requests FULL, workers NORMAL",
-            Self::BacklogFlat => "NORMAL: cursor and effect lie in one file",
+            Self::BacklogFlat | Self::QueuePoison => "NORMAL: cursor and effect lie in one file",
+            Self::QueueRate | Self::QueueRateLong => {
+                "NORMAL where a message's end and its effect lie in one file, for consign and peers"
+            }
+            Self::QueueIdle => "publishing FULL, the worker NORMAL",
         }
     }
 
@@ -84,6 +103,10 @@ impl Figure {
             Self::SharedCommit => shared_commit::measure(bench, run, record),
             Self::PublishCost => publish_cost::measure(bench, record),
             Self::BacklogFlat => backlog_flat::measure(bench, run, record),
+            Self::QueueRate => queue_rate::measure(bench, queue_rate::SHORT, record),
+            Self::QueueRateLong => queue_rate::measure(bench, queue_rate::LONG, record),
+            Self::QueueIdle => queue_idle::measure(bench, record),
+            Self::QueuePoison => queue_poison::measure(bench, record),
         }
     }
 }

@@ -41,7 +41,6 @@ mod queue_restart;
 mod queue_work;
 mod readers;
 mod reading;
-#[cfg(feature = "rusqlite")]
 mod run;
 mod rebuild;
 mod retention;
