@@ -11,7 +11,8 @@ use sqlx::SqliteConnection;
 use std::time::Duration;
 
 /// The row at a cursor is the oldest message that is not passed.
-const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads, s.state, s.paused, s.paused_at,
+const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads,
+        CASE WHEN s.rebuild IS 'asked' THEN s.rebuild ELSE s.state END, s.paused, s.paused_at,
         sum(p.next_offset - coalesce(c.next_offset, p.first_offset)),
         min((SELECT published_at FROM consign_log
              WHERE position = p.number << ?1 | coalesce(c.next_offset, p.first_offset))),
