@@ -39,17 +39,17 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let first = (0..keys).map(|key| Task { number: key, key }).collect::<Vec<_>>();
-        first.iter().for_each(|task| note_publishing(&notes, task));
-        first.iter().for_each(|task| note_published(&notes, task, true));
+        note_publishing(&notes, &first);
+        note_published(&notes, &first, true);
         let publishing = tokio::spawn(async move {
             let mut round = 1;
             while !asked.load(Ordering::Relaxed) {
                 let number = |key| round * keys + key;
                 let tasks = (0..keys).map(|key| Task { number: number(key), key });
                 let tasks = tasks.collect::<Vec<_>>();
-                tasks.iter().for_each(|task| note_publishing(&notes, task));
+                note_publishing(&notes, &tasks);
                 let is_published = consign.publish_all(&tasks).await.is_ok();
-                tasks.iter().for_each(|task| note_published(&notes, task, is_published));
+                note_published(&notes, &tasks, is_published);
                 round += 1;
                 tokio::time::sleep(every).await;
             }
@@ -76,27 +76,30 @@ impl Load {
     }
 }
 
-fn note_publishing(recorder: &Recorder, task: &Task) {
-    let publishing = Publishing {
-        message: message(task),
-        topic: TOPIC.to_owned(),
-        kind: "task.given".to_owned(),
-        key: Some(task.key.to_string()),
-        publisher: HERE,
-        number: message(task).0,
-        hash: hash(task),
-    };
-    recorder.note(What::Publishing(publishing)).unwrap();
+fn note_publishing(recorder: &Recorder, tasks: &[Task]) {
+    for task in tasks {
+        let publishing = Publishing {
+            message: message(task),
+            topic: TOPIC.to_owned(),
+            kind: "task.given".to_owned(),
+            key: Some(task.key.to_string()),
+            publisher: HERE,
+            number: message(task).0,
+            hash: hash(task),
+        };
+        recorder.note(What::Publishing(publishing)).unwrap();
+    }
 }
 
-fn note_published(recorder: &Recorder, task: &Task, is_published: bool) {
-    let message = message(task);
-    let what = if is_published {
-        What::Published { message, place: None }
-    } else {
-        What::PublishUnknown { message }
-    };
-    recorder.note(what).unwrap();
+fn note_published(recorder: &Recorder, tasks: &[Task], is_published: bool) {
+    for message in tasks.iter().map(message) {
+        let what = if is_published {
+            What::Published { message, place: None }
+        } else {
+            What::PublishUnknown { message }
+        };
+        recorder.note(what).unwrap();
+    }
 }
 
 fn message(task: &Task) -> MessageNumber {
@@ -125,7 +128,7 @@ impl Published {
         };
         let expected = Expected {
             subscriptions: queues.iter().map(reader).collect(),
-            drains_within: Some(Duration::from_secs(60)),
+            drains_within: Some(Duration::from_mins(1)),
             gates: gates.to_vec(),
             ..Expected::default()
         };

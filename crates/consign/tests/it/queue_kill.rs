@@ -18,7 +18,7 @@ const KEYS: i64 = 24;
 const EVERY: Duration = Duration::from_millis(30);
 /// Handlers without `Tx` are settled in groups of so many.
 const GROUP: usize = 100;
-const DRAINS_WITHIN: Duration = Duration::from_secs(60);
+const DRAINS_WITHIN: Duration = Duration::from_mins(1);
 /// The message that kills, and how often it may.
 const KILLER: i64 = 5 * KEYS + 7;
 const ATTEMPTS: u32 = 3;

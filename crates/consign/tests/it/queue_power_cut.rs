@@ -54,14 +54,14 @@ pub(crate) async fn watch(folder: &Path) {
     let (mut notes, mut seen) = (notes.unwrap(), BTreeSet::new());
     let mut db = SqliteConnection::connect_with(&options(folder)).await.unwrap();
     loop {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for finished in finished(&mut db).await {
             if seen.insert(finished) {
                 let (partition, from, to) = finished;
-                lines.push_str(&format!("seen {partition} {from} {to}\n"));
+                writeln!(lines, "seen {partition} {from} {to}").unwrap();
             }
         }
-        notes.write_all(lines.as_bytes()).unwrap();
+        notes.write_all(&lines).unwrap();
         tokio::time::sleep(Duration::from_micros(200)).await;
     }
 }
@@ -131,7 +131,7 @@ async fn cut(disk: &Disk<'_>, unsynced: Unsynced, random: &mut Random) -> Found 
     let d = Database { pool, consign, folder };
     let (seen, done) = disk.lines().partition::<Vec<_>, _>(|line| line.starts_with("seen "));
     let done = done.into_iter().map(Note::of).collect::<Vec<_>>();
-    let finished = finished(&mut *d.pool.acquire().await.unwrap()).await;
+    let finished = finished(&mut d.pool.acquire().await.unwrap()).await;
     let is_finished = |(partition, from, to): Finished| {
         finished.iter().any(|one| one.0 == partition && one.1 <= from && to <= one.2)
     };
