@@ -149,12 +149,11 @@ impl Publisher {
             if first.is_some() {
                 continue;
             }
-            match draft.due_after(now) {
-                Some(due) => scheduled::insert(db, topic, draft, id, due)?,
-                None => {
-                    let partition = self.partition(topic, draft.key.as_ref());
-                    at_once.push(AtOnce { nth, draft, topic, partition });
-                }
+            if let Some(due) = draft.due_after(now) {
+                scheduled::insert(db, topic, draft, id, due)?;
+            } else {
+                let partition = self.partition(topic, draft.key.as_ref());
+                at_once.push(AtOnce { nth, draft, topic, partition });
             }
         }
         Ok(at_once)

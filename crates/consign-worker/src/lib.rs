@@ -16,6 +16,7 @@ mod poll;
 mod projected;
 mod queue;
 mod queue_builder;
+mod schedule;
 mod retention;
 mod setback;
 mod standstill;
@@ -30,5 +31,6 @@ pub use handler::{
     HandlerFn, HandlerOutput, Input, State,
 };
 pub use queue_builder::{Queue, queue};
+pub use schedule::{Cron, Missed, Tick, cron};
 pub use subscription::{Stream, Subscribe, Subscription, stream};
 pub use worker::{Running, start};

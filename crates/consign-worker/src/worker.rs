@@ -3,9 +3,10 @@
 use crate::effect::panic_text;
 use crate::heartbeat;
 use crate::retention;
+use crate::schedule::{Cron, Promoter, Ticker};
 use crate::stop::{Stopper, stop};
 use crate::subscription::{Shared, Subscription};
-use consign_core::{BoxFuture, Driver, Error, Ledger, NewSubscription, Result};
+use consign_core::{BoxFuture, CronName, Driver, Error, NewSubscription, Result, ScheduleLedger};
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -14,26 +15,38 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Runs subscriptions in tasks of this process.
+/// Runs subscriptions and schedules in tasks of this process.
 ///
 /// # Errors
 /// What cannot work is refused, with a sentence that says what to change.
-pub async fn start<L: Ledger, D: Driver>(
+pub async fn start<L: ScheduleLedger, D: Driver>(
     ledger: L,
     driver: D,
     subscriptions: Vec<Subscription<L, D>>,
+    crons: Vec<Cron>,
 ) -> Result<Running> {
     let (ledger, driver) = (Arc::new(ledger), Arc::new(driver));
     let described = subscriptions.iter().map(Subscription::describe).collect::<Result<Vec<_>>>()?;
     refuse_twice(&described)?;
+    let crons = crons.into_iter().map(Cron::planned).collect::<Result<Vec<_>>>()?;
+    refuse_twice_due(crons.iter().map(|cron| &cron.name))?;
     let mut ids = Vec::new();
     for (subscription, described) in subscriptions.iter().zip(&described) {
         subscription.check(&ledger).await?;
         ids.push(ledger.subscribe(described).await?);
     }
     let (stopper, stop) = stop();
+    let mut tickers = Vec::new();
+    for cron in crons {
+        tickers.push(Ticker::new(cron, Arc::clone(&ledger), stop.clone()).await?);
+    }
     let (me, is) = watch::channel(ledger.join(&ids).await?);
     let mut tasks = JoinSet::new();
+    let promoter = Promoter::new(Arc::clone(&ledger), driver.changes(), stop.clone());
+    tasks.spawn(logged("the schedule".to_owned(), promoter.run()));
+    for ticker in tickers {
+        tasks.spawn(logged(ticker.name(), ticker.run()));
+    }
     for ((subscription, of), described) in subscriptions.into_iter().zip(&ids).zip(described) {
         let (ledger, driver) = (Arc::clone(&ledger), Arc::clone(&driver));
         let shared = Shared { ledger, driver, stop: stop.clone(), me: is.clone() };
@@ -61,6 +74,16 @@ fn refuse_twice(subscriptions: &[NewSubscription]) -> Result {
         twice.name
     );
     Err(Error::new("subscribed-twice", message))
+}
+
+/// They would tick in turns, each at its own times.
+fn refuse_twice_due<'n>(crons: impl Iterator<Item = &'n CronName>) -> Result {
+    let mut names = BTreeSet::new();
+    let twice = crons.into_iter().find(|name| !names.insert(*name));
+    twice.map_or(Ok(()), |name| {
+        let message = format!("the cron {name} is scheduled twice in one process: name one anew");
+        Err(Error::new("scheduled-twice", message))
+    })
 }
 
 /// A task that panics would end without a word.

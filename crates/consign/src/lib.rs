@@ -56,7 +56,8 @@ pub use consign_sql::{
     SubscriptionState, SubscriptionStatus, Sum, SumInto, Value,
 };
 pub use consign_worker::{
-    Deliveries, FromDelivery, FromRef, Queue, Running, State, Stream, queue, stream,
+    Cron, Deliveries, FromDelivery, FromRef, Missed, Queue, Running, State, Stream, Tick, cron,
+    queue, stream,
 };
 
 pub use self::builder::{Builder, Topic, topic};

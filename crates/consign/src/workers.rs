@@ -1,7 +1,7 @@
 //! What runs in this process.
 
 use crate::sqlite::Consign;
-use crate::{Result, Running};
+use crate::{Cron, Result, Running};
 use consign_sql::{Log, SqlLedger};
 use consign_worker::{Subscribe, Subscription};
 use std::fmt;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum NothingSubscribed {}
 
-/// At least one subscription.
+/// At least one subscription or schedule.
 #[derive(Debug)]
 pub enum Subscribed {}
 
@@ -98,20 +98,21 @@ pub struct Workers<S = (), Has = NothingSubscribed> {
     consign: Consign,
     state: Arc<S>,
     subscriptions: Vec<Subscription<SqlLedger, Log>>,
+    crons: Vec<Cron>,
     has: PhantomData<fn(Has)>,
 }
 
 impl Workers {
     pub(crate) fn new(consign: Consign) -> Self {
-        let (state, subscriptions) = (Arc::new(()), Vec::new());
-        Self { consign, state, subscriptions, has: PhantomData }
+        let (state, subscriptions, crons) = (Arc::new(()), Vec::new(), Vec::new());
+        Self { consign, state, subscriptions, crons, has: PhantomData }
     }
 
     /// What handlers take their [`State`](crate::State) from. Before any `subscribe`, since handlers
     /// are checked against it there.
     pub fn with_state<S: Send + Sync + 'static>(self, state: S) -> Workers<S> {
-        let Self { consign, subscriptions, .. } = self;
-        Workers { consign, state: Arc::new(state), subscriptions, has: PhantomData }
+        let Self { consign, subscriptions, crons, .. } = self;
+        Workers { consign, state: Arc::new(state), subscriptions, crons, has: PhantomData }
     }
 }
 
@@ -122,21 +123,50 @@ impl<S: Send + Sync + 'static, Has> Workers<S, Has> {
         subscription: impl Subscribe<SqlLedger, Log, S, V>,
     ) -> Workers<S, Subscribed> {
         self.subscriptions.push(subscription.subscription(&self.state));
-        let Self { consign, state, subscriptions, .. } = self;
-        Workers { consign, state, subscriptions, has: PhantomData }
+        self.has_something()
+    }
+
+    /// Adds a [`cron()`](crate::cron): a message that is published again and again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use consign::{Message, cron};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, Message)]
+    /// #[message(kind = "digest.due")]
+    /// struct DigestDue {}
+    ///
+    /// # async fn run(consign: consign::sqlite::Consign) -> consign::Result {
+    /// let digest = cron("digest", "0 7 * * *", "Europe/Berlin", || DigestDue {});
+    /// let running = consign.workers().schedule(digest).start().await?;
+    /// running.shutdown().await
+    /// # }
+    /// ```
+    pub fn schedule(mut self, cron: Cron) -> Workers<S, Subscribed> {
+        self.crons.push(cron);
+        self.has_something()
+    }
+
+    fn has_something(self) -> Workers<S, Subscribed> {
+        let Self { consign, state, subscriptions, crons, .. } = self;
+        Workers { consign, state, subscriptions, crons, has: PhantomData }
     }
 }
 
 impl<S> Workers<S, Subscribed> {
     /// Runs them in tasks of this process. Several processes that name the same subscription share
-    /// its partitions.
+    /// its partitions. What was published to be due later comes into the log in whichever process
+    /// runs workers, of whatever subscription.
     ///
     /// # Errors
     /// What cannot work is refused, with a sentence that says what to change: `sum-table`,
-    /// `other-topic`, `bad-name`, `subscribed-twice`.
+    /// `other-topic`, `bad-name`, `subscribed-twice`, `scheduled-twice`, `bad-cron`,
+    /// `bad-time-zone`.
     pub async fn start(self) -> Result<Running> {
         let log = self.consign.log().clone();
-        consign_worker::start(SqlLedger::new(log.clone()), log, self.subscriptions).await
+        let ledger = SqlLedger::new(log.clone());
+        consign_worker::start(ledger, log, self.subscriptions, self.crons).await
     }
 }
 
@@ -144,6 +174,7 @@ impl<S, Has> fmt::Debug for Workers<S, Has> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Workers")
             .field("subscriptions", &self.subscriptions)
+            .field("crons", &self.crons)
             .finish_non_exhaustive()
     }
 }

@@ -184,8 +184,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         Ok(())
     }
 
-    /// The next message for a handler.
-    pub(super) fn next(&mut self) -> Option<Item> {
+    /// The next message, of whatever waits.
+    pub(super) fn next_of_all(&mut self) -> Option<Item> {
         let now = Instant::now();
         if let Some(index) = self.blocked.iter().position(|(at, _)| *at <= now) {
             return Some(self.blocked.swap_remove(index).1);

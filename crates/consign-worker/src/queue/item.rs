@@ -2,7 +2,9 @@
 
 use super::lanes::Place;
 use super::outage::Failed;
-use consign_core::{Delivery, Envelope, Epoch, Event, Key, Message, Offset, Partition, Waiting};
+use consign_core::{
+    Delivery, Envelope, Epoch, Event, Key, Message, Offset, Partition, Waiting, expiry,
+};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::SystemTime;
 
@@ -23,6 +25,8 @@ pub(crate) struct Item {
     pub(crate) is_suspect: bool,
     /// Its lane goes on when it is at its end.
     pub(crate) leads: bool,
+    /// Nothing begins with it from then on.
+    pub(crate) expires: Option<SystemTime>,
     pub(crate) envelope: Envelope,
 }
 
@@ -42,6 +46,7 @@ impl Item {
             is_again: false,
             is_suspect: false,
             leads: true,
+            expires: expiry(&envelope.headers),
             envelope,
         }
     }
@@ -57,6 +62,7 @@ impl Item {
             is_again: true,
             is_suspect,
             leads: false,
+            expires: expiry(&envelope.headers),
             envelope,
         }
     }

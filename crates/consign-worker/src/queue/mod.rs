@@ -3,6 +3,7 @@
 mod call;
 mod ending;
 mod engine;
+mod expired;
 pub(crate) mod fate;
 mod group;
 mod holding;
