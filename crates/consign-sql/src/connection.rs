@@ -14,6 +14,11 @@ use std::sync::Arc;
 
 type Manager = <Sqlite as sqlx::Database>::TransactionManager;
 
+/// Commands that sqlx's thread of a connection may be behind. Each hop sends one, and holds the handle
+/// until it is sent: were there no room, the thread that is to make some would wait for the handle.
+/// With sqlx's own 50, fifty hops in a row while the thread was not scheduled stood still for ever.
+const COMMANDS_MAX: usize = 1 << 24;
+
 const RELEASE: &str = "RELEASE consign_member";
 const TAKE_BACK: &str = "ROLLBACK TO consign_member; RELEASE consign_member";
 
@@ -54,7 +59,8 @@ impl Role {
 
 impl Connections {
     pub(crate) fn of(pool: &SqlitePool) -> Self {
-        Self { options: pool.options().clone(), connect: pool.connect_options() }
+        let connect = (*pool.connect_options()).clone().command_buffer_size(COMMANDS_MAX);
+        Self { options: pool.options().clone(), connect: Arc::new(connect) }
     }
 
     /// Opens a connection; the hooks of the user's pool have run on it.

@@ -10,7 +10,7 @@ use crate::topics::{self, TopicRow};
 use consign_core::{
     BoxFuture, Draft, Error, Message, MessageId, Outbox, Publish, Published, Receipt, Result, Topic,
 };
-use sqlx::SqliteConnection;
+use sqlx::{Connection, SqliteConnection};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
@@ -145,6 +145,9 @@ impl Log {
         durability: Durability,
     ) -> Result<Outcome> {
         self.stamp(&mut drafts)?;
+        if durability == Durability::Checked {
+            catch_up(connection).await?;
+        }
         let mut appended = self.try_append(connection, &drafts, durability).await?;
         if let Err(Refused::NoLock) = appended {
             take_lock(connection).await?;
@@ -171,6 +174,12 @@ impl Log {
         let (publisher, now) = (self.publisher(), self.clock().now());
         in_one_hop(connection, "publish", |db| publisher.append(db, drafts, now, durability)).await
     }
+}
+
+/// Waits until sqlx's thread has done what it was told: on a connection that was not opened by us,
+/// many hops in a row would fill its queue, and stand still.
+async fn catch_up(connection: &mut SqliteConnection) -> Result {
+    connection.ping().await.map_err(|source| error::of_sqlx("publish", source))
 }
 
 /// Waits for the write lock as sqlx waits, on the connection's own thread, for a transaction that
