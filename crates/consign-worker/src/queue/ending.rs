@@ -171,7 +171,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             ledger.commit(tx).await?;
             self.unsettled = None;
             self.holding.settled(&settlement, &unparked);
-            self.retries.settled(&settlement);
+            self.retries.settled(&settlement, self.shared.ledger.now());
             return Ok(true);
         }
         ledger.rollback(tx).await;

@@ -47,7 +47,7 @@ pub(crate) struct Engine<L: QueueLedger, D, H> {
     pub(super) named: Arc<[String]>,
     pub(super) me: WorkerId,
     pub(super) is_paused: bool,
-    is_turn_of_log: bool,
+    pub(super) is_turn_of_log: bool,
     pub(super) looked: Option<Instant>,
     read: Instant,
     pub(super) unsettled: Option<Instant>,

@@ -74,7 +74,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     ) -> Result<(), Broken> {
         let mut next = Some(first);
         while let Some(item) = next.take() {
-            let is_alone = item.is_suspect || self.alone.contains(&item.place());
+            let is_alone = self.runs_alone(&item);
             let items = if H::FORM.batch && !is_alone { self.batch(item) } else { vec![item] };
             self.run_one(group, items).await?;
             let is_over = is_alone || H::FORM.batch || group.begun.elapsed() >= HOLD_MAX;
@@ -90,15 +90,23 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// The next message, unless it is to be run alone.
     fn next_of_group(&mut self) -> Option<Item> {
         let item = self.next()?;
-        if !item.is_suspect && !self.alone.contains(&item.place()) {
+        if !self.runs_alone(&item) {
             return Some(item);
         }
         if item.is_again {
-            self.hand_back(item);
+            self.holding.let_go(&item);
+            self.retries.put_first(item);
+            // What is new had its turn just now.
+            self.is_turn_of_log = true;
         } else {
             self.holding.put_first(item);
         }
         None
+    }
+
+    /// What failed before is likely to fail again, and would take the others back with it.
+    fn runs_alone(&self, item: &Item) -> bool {
+        item.is_suspect || item.attempt > 1 || self.alone.contains(&item.place())
     }
 
     /// The messages of a call that takes several.
@@ -195,7 +203,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         match settled {
             Ok(unparked) => {
                 self.holding.settled(&settlement, &unparked);
-                self.retries.settled(&settlement);
+                self.retries.settled(&settlement, self.shared.ledger.now());
                 self.group_max = self.group_max.saturating_mul(2);
             }
             Err(error) => self.not_committed(ran, error),

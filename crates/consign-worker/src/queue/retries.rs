@@ -5,10 +5,13 @@ use super::item::Item;
 use super::lanes::Place;
 use consign_core::{Due, Epoch, Fate, Partition, Settle};
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// Keys whose messages are taken in one go, and messages of each.
 pub(crate) const DUE_MAX: usize = 100;
+
+/// After a message was set aside behind another one, what is due is looked at once in this while.
+const LOOK_AFTER: Duration = Duration::from_millis(50);
 
 /// What waited and is due.
 #[derive(Debug, Default)]
@@ -70,6 +73,13 @@ impl Retries {
         None
     }
 
+    /// A message that was taken is the next one again.
+    pub(crate) fn put_first(&mut self, item: Item) {
+        let mut chain = self.in_hand.remove(&item.place()).unwrap_or_default();
+        chain.push_front(item);
+        self.chains.push_front(chain);
+    }
+
     /// A message that was due was applied: those behind it follow.
     pub(crate) fn succeeded(&mut self, item: &Item) {
         if let Some(chain) = self.in_hand.remove(&(item.partition, item.offset)) {
@@ -88,20 +98,24 @@ impl Retries {
     }
 
     /// What waits was written: it may be due before what was known to be next.
-    pub(crate) fn settled(&mut self, settlement: &[Settle]) {
+    pub(crate) fn settled(&mut self, settlement: &[Settle], now: SystemTime) {
         let fates = settlement.iter().flat_map(|part| {
             let aside = part.aside.iter().map(|(_, fate)| Some(fate));
             aside.chain(part.again.iter().map(|(_, fate)| fate.as_ref()))
         });
         for fate in fates {
             match fate {
-                Some(Fate::Retry { due, .. }) => {
-                    self.next = Some(self.next.map_or(*due, |next| next.min(*due)));
-                }
-                // Those behind it may be next, or just have lost whom they waited for.
+                Some(Fate::Retry { due, .. }) => self.is_due(*due),
+                // It waits for one that waits, unless that has just gone: no hurry.
+                Some(Fate::Parked) => self.is_due(now + LOOK_AFTER),
+                // Those behind it may be next.
                 _ => self.look = true,
             }
         }
+    }
+
+    fn is_due(&mut self, at: SystemTime) {
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }
 
     /// A transaction was rolled back: what is due is looked up again.
