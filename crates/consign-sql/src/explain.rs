@@ -20,7 +20,7 @@ pub(crate) const FIRST: &str = "SELECT c.partition, (SELECT min(due_at) FROM con
     ORDER BY due IS NULL, due LIMIT 1";
 pub(crate) const HEAD: &str = "SELECT r.id, r.attempt, r.last_error, r.key, parked.paused,
         parked.parked_at
-    FROM consign_retry r LEFT JOIN consign_parked_key parked
+    FROM consign_retry r INDEXED BY consign_retry_due LEFT JOIN consign_parked_key parked
         ON parked.subscription = r.subscription AND parked.partition = r.partition
         AND parked.key = r.key
     WHERE r.subscription = ?1 AND r.partition = ?2 AND r.due_at = ?3 LIMIT 1";
@@ -61,6 +61,10 @@ impl SubscriptionState {
 }
 
 /// What is known of a subscription.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is seen on its own, and none excludes another"
+)]
 #[derive(Debug, Default)]
 pub(crate) struct Facts<'f> {
     /// Its first cursors are placed, and its backfill is done.
@@ -94,7 +98,7 @@ impl Facts<'_> {
             return Ok(stopped);
         }
         let moves = if self.has_lag { SubscriptionState::Running } else { SubscriptionState::Idle };
-        if let Some(cause) = if self.waits { self.next(db, of, now)? } else { None } {
+        if let Some(cause) = if self.waits { next(db, of, now)? } else { None } {
             return Ok((moves, Some(cause)));
         }
         let cause = match self.next_scheduled {
@@ -148,16 +152,16 @@ impl Facts<'_> {
             format!("no message was passed for {age}: a handler is slow, or a process is stopped")
         })
     }
+}
 
-    /// The message, or the key, that comes first of those that wait.
-    fn next(&self, db: &Connection, of: i64, now: i64) -> rusqlite::Result<Option<String>> {
-        let mut first = db.prepare_cached(FIRST)?;
-        let first = first.query_row([of], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-        let Some((partition, Some(due))) = first else { return paused_key(db, of, now) };
-        let mut head = db.prepare_cached(HEAD)?;
-        let (partition, due): (i64, i64) = (partition, due);
-        head.query_row(params![of, partition, due], |row| waits(row, due, now)).optional()
-    }
+/// The message, or the key, that comes first of those that wait.
+fn next(db: &Connection, of: i64, now: i64) -> rusqlite::Result<Option<String>> {
+    let mut first = db.prepare_cached(FIRST)?;
+    let first = first.query_row([of], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    let Some((partition, Some(due))) = first else { return paused_key(db, of, now) };
+    let mut head = db.prepare_cached(HEAD)?;
+    let (partition, due): (i64, i64) = (partition, due);
+    head.query_row(params![of, partition, due], |row| waits(row, due, now)).optional()
 }
 
 fn paused_key(db: &Connection, of: i64, now: i64) -> rusqlite::Result<Option<String>> {
@@ -202,9 +206,9 @@ fn at(due: i64, now: i64) -> String {
 fn age(micros: i64) -> String {
     let seconds = micros.max(0) / SECOND;
     match seconds {
-        ..120 => format!("{seconds} s"),
-        ..7_200 => format!("{} min", seconds / 60),
-        ..172_800 => format!("{} h", seconds / 3_600),
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     }
 }
@@ -219,7 +223,7 @@ mod tests {
         let (is_placed, is_anybody_alive, is_owned, has_lag) = (true, true, true, true);
         let (oldest, moved_at) = (Some(0), Some(0));
         let facts = Facts::default();
-        Facts { is_placed, is_anybody_alive, is_owned, has_lag, oldest, moved_at, ..facts }
+        Facts { is_placed, has_lag, is_anybody_alive, is_owned, oldest, moved_at, ..facts }
     }
 
     fn said(facts: &Facts<'_>, now: i64) -> Option<(SubscriptionState, String)> {

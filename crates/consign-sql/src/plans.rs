@@ -2,7 +2,7 @@
 
 use crate::dead_letters::{self, DeadLetters};
 use crate::request::Selection;
-use crate::{command, due, migrate, scheduled, unique, waiting};
+use crate::{command, due, explain, migrate, scheduled, unique, waiting};
 use rusqlite::{Connection, params_from_iter};
 
 fn database() -> Connection {
@@ -63,4 +63,17 @@ fn a_scheduled_message_and_a_held_name_are_found_by_an_index() {
     }
     let due = plan(&db, scheduled::DUE);
     assert!(due.contains("consign_scheduled_due (deliver_at<?)"), "{due}");
+}
+
+#[test]
+fn why_a_subscription_waits_is_found_without_reading_all_that_waits() {
+    let db = database();
+    for select in [explain::FIRST, explain::HEAD, explain::PAUSED_KEY] {
+        let plan = plan(&db, select);
+        assert!(!plan.contains("SCAN "), "{select}: {plan}");
+    }
+    for select in [explain::FIRST, explain::HEAD] {
+        let plan = plan(&db, select);
+        assert!(plan.contains("consign_retry_due"), "{select}: {plan}");
+    }
 }

@@ -20,6 +20,9 @@ const DUE_MAX: usize = 100;
 /// Something is away that the projection needs.
 struct Away(String);
 
+/// A message that a batch passes without its effect, and what becomes of it.
+type Aside = ((Partition, Offset), Fate);
+
 /// A message that failed alone.
 pub(crate) struct Single {
     pub(crate) place: (Partition, Offset),
@@ -57,7 +60,7 @@ impl Waits {
 }
 
 /// The moves of a batch, with what it puts aside.
-pub(crate) fn settlement(moves: &[Advance], aside: &[((Partition, Offset), Fate)]) -> Vec<Settle> {
+pub(crate) fn settlement(moves: &[Advance], aside: &[Aside]) -> Vec<Settle> {
     let part = |advance: &Advance| {
         let mine = aside.iter().filter(|((partition, _), _)| *partition == advance.partition);
         Settle {
@@ -127,7 +130,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     /// A batch was rolled back: its parts tell whose doing it was.
     async fn batch_failed(
         &mut self,
-        (moves, parked): (&[Advance], Vec<((Partition, Offset), Fate)>),
+        (moves, parked): (&[Advance], Vec<Aside>),
         count: usize,
         single: Option<Single>,
         verdict: Verdict,
@@ -162,7 +165,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     /// It is put aside, with what the same moves pass since its key is parked.
     async fn one_failed(
         &mut self,
-        (moves, mut aside): (&[Advance], Vec<((Partition, Offset), Fate)>),
+        (moves, mut aside): (&[Advance], Vec<Aside>),
         single: Single,
         verdict: Verdict,
     ) {
@@ -241,8 +244,13 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             let Some(mut part) = parts.remove(&partition).or_else(|| self.still(partition)) else {
                 continue;
             };
-            let (text, parks) = ("it was an outage".to_owned(), self.policy.order.parks());
-            let fate = Fate::Retry { attempt, due, error: text, parks, is_suspect: false };
+            let fate = Fate::Retry {
+                attempt,
+                due,
+                error: "it was an outage".to_owned(),
+                parks: self.policy.order.parks(),
+                is_suspect: false,
+            };
             part.again.push((offset, Some(fate)));
             parts.insert(partition, part);
         }

@@ -1,7 +1,8 @@
 //! How a queue stands, as its status says.
 
 use crate::database::{Database, Worker, dead, failed};
-use consign_core::{Ledger, Offset, Settle};
+use consign_core::{Ledger, Offset, QueueLedger, Settle, Standstill};
+use consign_sql::SubscriptionState;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -29,4 +30,32 @@ async fn a_queue_says_what_waits_what_is_dead_who_owns_it_and_how_old_the_oldest
     assert_eq!(database.log.subscriptions().await.unwrap()[0].paused, None);
     let error = database.log.pause("nobody", "").await.unwrap_err();
     assert_eq!(error.code(), "no-such-subscription");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_that_own_nothing_stand_by_and_what_they_say_goes_with_them() {
+    let database = Database::new().await;
+    let mut worker = Worker::join(&database).await;
+    let status = || async { database.log.subscriptions().await.unwrap().remove(0) };
+    let me = std::process::id();
+    let before = status().await;
+    assert_eq!(before.state, SubscriptionState::StandingBy, "{before:?}");
+    assert_eq!((before.owners, before.standing_by), (vec![], vec![me]));
+    worker.take().await;
+    assert_eq!(status().await.state, SubscriptionState::Idle);
+    let says = |partition, cause: Option<&str>| {
+        vec![Standstill { partition, cause: cause.map(ToOwned::to_owned) }]
+    };
+    let everywhere = says(None, Some("the mail server is away"));
+    worker.ledger.stands_still(worker.of, &everywhere).await.unwrap();
+    let there = says(Some(crate::database::PARTITION), Some("a newer build"));
+    worker.ledger.stands_still(worker.of, &there).await.unwrap();
+    let stalled = status().await;
+    assert_eq!(stalled.state, SubscriptionState::Stalled);
+    assert!(stalled.cause.unwrap().contains("the mail server is away"));
+    worker.ledger.stands_still(worker.of, &says(None, None)).await.unwrap();
+    assert!(status().await.cause.unwrap().contains("partition 0 waits for 0 s: a newer build"));
+    worker.ledger.leave().await.unwrap();
+    assert_eq!(database.number("select count(*) from consign_standstill").await, 0);
+    assert!(status().await.cause.unwrap().contains("no worker"));
 }

@@ -2,8 +2,8 @@
 //! nothing.
 
 use crate::database::{Database, Liked};
-use consign::sqlite::Tx;
-use consign::{Batch, HandlerResult, Projection, Retry, Verdict, stream};
+use consign::sqlite::{Consign, Tx};
+use consign::{Batch, HandlerResult, Projection, Retry, Verdict, stream, topic};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -120,7 +120,7 @@ async fn a_stream_whose_every_key_fails_alike_pauses_and_counts_no_attempt() {
     }
     let (d, away) = (database().await, Arc::new(AtomicBool::new(true)));
     publish(&d, 200, 200).await;
-    let retry = Retry::exponential(Duration::from_secs(30), Duration::from_secs(60));
+    let retry = Retry::exponential(Duration::from_secs(30), Duration::from_mins(1));
     let stream = stream("seen", Out(Arc::clone(&away))).retry(retry.max_attempts(2));
     let running = d.consign.workers().subscribe(stream).start().await.unwrap();
     d.becomes("select count(*) from consign_retry where attempt = 1", 4).await;
@@ -129,4 +129,40 @@ async fn a_stream_whose_every_key_fails_alike_pauses_and_counts_no_attempt() {
     running.shutdown().await.unwrap();
     assert_eq!(d.number("select max(attempt) from seen").await, 1);
     assert_eq!(d.number(DEAD).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_behind_a_parked_key_is_not_passed_with_another_that_fails() {
+    struct RefusesAll(Arc<AtomicBool>);
+    impl Projection<Tx> for RefusesAll {
+        type Event = Liked;
+
+        async fn apply(&self, batch: Batch<Liked>, mut tx: Tx) -> HandlerResult {
+            for liked in &batch {
+                let insert = sqlx::query("insert into seen (article_id, attempt) values (?1, 0)");
+                insert.bind(liked.article_id).execute(&mut *tx).await?;
+                if self.0.load(Ordering::Relaxed) {
+                    Err("refused")?;
+                }
+            }
+            Ok(())
+        }
+
+        async fn reset(&self, _: Tx) -> HandlerResult {
+            Ok(())
+        }
+    }
+    let (d, refuses) = (database().await, Arc::new(AtomicBool::new(true)));
+    let one_partition = Consign::builder(&d.pool).topic(topic::<Liked>().partitions(1));
+    one_partition.open().await.unwrap();
+    let stream = stream("seen", RefusesAll(Arc::clone(&refuses))).retry(quickly(10_000));
+    let running = d.consign.workers().subscribe(stream).start().await.unwrap();
+    let like = |article_id| Liked { article_id };
+    d.consign.publish(&like(1)).await.unwrap();
+    d.becomes(WAITING, 1).await;
+    d.consign.publish_all(&[like(1), like(1), like(2)]).await.unwrap();
+    d.becomes(WAITING, 4).await;
+    refuses.store(false, Ordering::Relaxed);
+    d.becomes(ROWS, 4).await;
+    running.shutdown().await.unwrap();
 }
