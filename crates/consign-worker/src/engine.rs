@@ -180,11 +180,14 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
 
     /// Waits for the answer, a change, the next look, or the end.
     async fn wait(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
-        let until = self.looked.map_or_else(Instant::now, |at| at + LOOK_EVERY);
-        let until = self.assigned.next_look().map_or(until, |look| look.min(until));
+        let now = Instant::now();
+        let until = self.looked.map_or(now, |at| at + LOOK_EVERY);
         let ledger = &*self.shared.ledger;
         let due = self.waits.next().and_then(|due| due.duration_since(ledger.now()).ok());
-        let until = due.map_or(until, |wait| until.min(Instant::now() + wait));
+        let others = [self.assigned.next_look(), due.map(|wait| now + wait)];
+        // What has passed waits for something else: for a page that is being read, or an outage.
+        let others = others.into_iter().flatten().filter(|at| *at > now);
+        let until = others.chain([until]).min().unwrap_or(until);
         tokio::select! {
             biased;
             () = self.shared.stop.asked() => Ok(()),

@@ -187,6 +187,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// The next message, of whatever waits.
     pub(super) fn next_of_all(&mut self) -> Option<Item> {
         let now = Instant::now();
+        self.drop_blocked();
         if let Some(index) = self.blocked.iter().position(|(at, _)| *at <= now) {
             return Some(self.blocked.swap_remove(index).1);
         }

@@ -176,7 +176,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             Ok(fate) if has_written => Err(Broken::Alone(Box::new((items.remove(0), fate)))),
             Ok(fate) => {
                 self.failed(&items[0], fate);
-                group.ran.extend(items);
+                // One that blocks others is not at its end: no commit makes or takes it.
+                group.ran.extend(items.into_iter().filter(|item| !self.blocks(item)));
                 Ok(())
             }
         }

@@ -31,6 +31,8 @@ pub(crate) struct Holding {
     lanes: Lanes,
     /// Taken, rolled back with others, and to be run first.
     redo: VecDeque<Item>,
+    /// With [`Order::Block`]: of each partition the message that has failed, and is to come next.
+    blocked: BTreeMap<Partition, Offset>,
     /// At their end, and not yet settled.
     ended: Vec<Ended>,
     /// Messages of other kinds were read, which a settlement passes.
@@ -75,6 +77,7 @@ impl Holding {
             parts: BTreeMap::new(),
             lanes: Lanes::default(),
             redo: VecDeque::new(),
+            blocked: BTreeMap::new(),
             ended: Vec::new(),
             has_skipped: false,
             ready: 0,
@@ -136,6 +139,7 @@ impl Holding {
 
     /// What is to be run again is not, and its lanes are free.
     fn forget_redo(&mut self, partitions: &[Partition]) {
+        self.blocked.retain(|partition, _| !partitions.contains(partition));
         let is_gone = |item: &Item| partitions.contains(&item.partition);
         let (gone, kept) = std::mem::take(&mut self.redo).into_iter().partition(is_gone);
         self.redo = kept;
@@ -158,10 +162,6 @@ impl Holding {
                 && self.ended.iter().all(|ended| ended.partition != **partition)
         };
         self.parts.iter().filter(is_left).map(|(partition, _)| *partition).collect()
-    }
-
-    pub(crate) fn is_leaving(&self, partition: Partition) -> bool {
-        self.parts.get(&partition).is_some_and(|part| part.is_leaving)
     }
 
     /// Something may have been published.
@@ -226,7 +226,7 @@ impl Holding {
     /// The next message for a handler, which is in hand until [`Holding::end`] or
     /// [`Holding::hand_back`]; what is to wait behind another ends on the way.
     pub(crate) fn next(&mut self) -> Option<Item> {
-        while let Some(item) = self.redo.pop_front() {
+        while let Some(item) = self.next_redo() {
             if !self.is_parked(&item) {
                 return Some(item);
             }
@@ -234,11 +234,18 @@ impl Holding {
             self.go_on(&item);
         }
         loop {
-            let ((partition, offset), lane) = self.lanes.next()?;
+            let blocked = &self.blocked;
+            let ((partition, offset), lane) = self.lanes.next(|place| is_free(blocked, place))?;
             if let Some(item) = self.take((partition, offset), lane.as_ref()) {
                 return Some(item);
             }
         }
+    }
+
+    fn next_redo(&mut self) -> Option<Item> {
+        let is_free = |item: &Item| is_free(&self.blocked, item.place());
+        let index = self.redo.iter().position(is_free)?;
+        self.redo.remove(index)
     }
 
     /// The next message behind `item` in its lane, for the same call of a batch's handler.
@@ -283,6 +290,7 @@ impl Holding {
             return;
         }
         part.in_hand = part.in_hand.saturating_sub(1);
+        self.blocked.remove(&item.partition);
         if !item.is_again {
             part.window.finish(item.offset);
         }
@@ -304,6 +312,28 @@ impl Holding {
         if let Some(part) = self.parts.get_mut(&partition) {
             part.parked = keys.into_iter().collect();
         }
+    }
+
+    /// A message that is in hand waits for its next attempt, and all of its partition with it.
+    pub(crate) fn block(&mut self, item: &Item) {
+        if self.holds(item) {
+            self.blocked.insert(item.partition, item.offset);
+        }
+    }
+
+    pub(crate) fn is_blocked(&self, item: &Item) -> bool {
+        !is_free(&self.blocked, item.place())
+    }
+
+    /// Asks whether a message in hand is still ours.
+    pub(crate) fn holds(&self, item: &Item) -> bool {
+        let part = self.parts.get(&item.partition);
+        part.is_some_and(|part| part.window.epoch == item.epoch && !part.is_leaving)
+    }
+
+    /// A message that is in hand comes after those that are in hand already.
+    pub(crate) fn put_behind(&mut self, item: Item) {
+        self.redo.push_back(item);
     }
 
     /// A message that is in hand comes before all others.
@@ -484,6 +514,11 @@ impl Holding {
     pub(crate) fn next_look(&self) -> Option<Instant> {
         self.parts.values().filter_map(|part| part.not_before).min()
     }
+}
+
+/// Nothing of its partition is to come before it.
+fn is_free(blocked: &BTreeMap<Partition, Offset>, (partition, offset): Place) -> bool {
+    blocked.get(&partition).is_none_or(|first| *first == offset)
 }
 
 impl Part {

@@ -79,7 +79,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let mut items = vec![first];
         while items.len() < most && !items[items.len() - 1].is_again {
             let last = items.len() - 1;
-            if let Some(behind) = self.holding.next_behind(&items[last]) {
+            if items[last].leads
+                && let Some(behind) = self.holding.next_behind(&items[last])
+            {
                 // The lane goes on when the last of its messages is at its end.
                 if let Some(behind) = self.in_time(Item { leads: false, ..behind }) {
                     items[last].leads = false;
@@ -139,6 +141,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 self.holding.end(&item, Some(Fate::Parked));
                 self.holding.go_on(&item);
             }
+            let blocked = |item: &Item| self.holding.is_blocked(item);
+            let (blocked, items) = items.into_iter().partition::<Vec<_>, _>(blocked);
+            blocked.into_iter().for_each(|item| self.holding.put_behind(item));
             if !items.is_empty() {
                 return self.start(items, rest);
             }

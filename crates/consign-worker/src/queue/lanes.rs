@@ -49,9 +49,13 @@ impl Lanes {
         self.ready.push_back((place, lane));
     }
 
-    /// The next message; its lane is in use until [`Lanes::done`].
-    pub(crate) fn next(&mut self) -> Option<(Place, Option<Lane>)> {
-        self.ready.pop_front()
+    /// The next message that is free to come; its lane is in use until [`Lanes::done`].
+    pub(crate) fn next(
+        &mut self,
+        is_free: impl Fn(Place) -> bool,
+    ) -> Option<(Place, Option<Lane>)> {
+        let index = self.ready.iter().position(|(place, _)| is_free(*place))?;
+        self.ready.remove(index)
     }
 
     /// The next message behind one that is in hand, for the same call of a batch's handler.
@@ -110,18 +114,18 @@ mod tests {
         arrive(&mut lanes, 1, Some("a"));
         arrive(&mut lanes, 2, Some("a"));
         arrive(&mut lanes, 3, None);
-        let (_, lane) = lanes.next().unwrap();
-        assert_eq!(offset(lanes.next()), Some(3));
-        assert_eq!(offset(lanes.next()), None, "2 waits for 1");
+        let (_, lane) = lanes.next(|_| true).unwrap();
+        assert_eq!(offset(lanes.next(|_| true)), Some(3));
+        assert_eq!(offset(lanes.next(|_| true)), None, "2 waits for 1");
         lanes.done(&lane.unwrap());
-        assert_eq!(offset(lanes.next()), Some(2));
+        assert_eq!(offset(lanes.next(|_| true)), Some(2));
     }
 
     #[test]
     fn a_lane_whose_last_message_is_done_is_gone() {
         let mut lanes = Lanes::default();
         arrive(&mut lanes, 1, Some("a"));
-        let (_, lane) = lanes.next().unwrap();
+        let (_, lane) = lanes.next(|_| true).unwrap();
         lanes.done(&lane.unwrap());
         assert!(lanes.behind.is_empty());
     }
@@ -132,11 +136,11 @@ mod tests {
         arrive(&mut lanes, 1, Some("a"));
         arrive(&mut lanes, 2, Some("a"));
         arrive(&mut lanes, 3, Some("b"));
-        lanes.next();
+        lanes.next(|_| true);
         lanes.forget(|_| true);
         arrive(&mut lanes, 2, Some("a"));
         arrive(&mut lanes, 3, Some("b"));
-        assert_eq!(offset(lanes.next()), Some(3), "2 still waits for 1");
-        assert_eq!(offset(lanes.next()), None);
+        assert_eq!(offset(lanes.next(|_| true)), Some(3), "2 still waits for 1");
+        assert_eq!(offset(lanes.next(|_| true)), None);
     }
 }

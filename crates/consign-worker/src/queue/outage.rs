@@ -2,7 +2,7 @@
 
 use super::lanes::Place;
 use crate::backoff::Backoff;
-use consign_core::{Key, MessageId, Offset, Partition};
+use consign_core::{Key, MessageId, Offset, Partition, fingerprint as text_fingerprint};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -95,8 +95,12 @@ impl Outages {
     /// A message failed for a reason that may lie elsewhere. When it does, answers those that failed
     /// before for the same reason, whose attempts are to be given back.
     pub(crate) fn suspect(&mut self, failed: Failed, fingerprint: &str) -> Option<Vec<Failed>> {
-        if self.is_open() {
-            return Some(Vec::new());
+        if let Some(outage) = &self.open {
+            if text_fingerprint(&outage.why) == fingerprint {
+                return Some(Vec::new());
+            }
+            // The probe fails in its own way, so what was away let it come so far.
+            self.open = None;
         }
         if self.fingerprint != fingerprint {
             self.streak.clear();

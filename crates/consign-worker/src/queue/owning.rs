@@ -61,19 +61,29 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let Plan { lost, release, take } = plan(&members, me, &mine);
         self.holding.remove(&lost);
         self.holding.leave(&release);
-        let holding = &mut self.holding;
-        self.blocked.retain(|(_, item)| {
-            let is_leaving = holding.is_leaving(item.partition);
-            if is_leaving {
-                holding.drop_unstarted(item);
-            }
-            !is_leaving
-        });
+        self.drop_blocked();
         self.hand_over().await?;
         if !take.is_empty() {
             self.take(&take).await?;
         }
         Ok(())
+    }
+
+    /// What blocks a partition that is no longer ours, or is to be handed over, is run elsewhere.
+    pub(super) fn drop_blocked(&mut self) {
+        let holding = &mut self.holding;
+        self.blocked.retain(|(_, item)| {
+            let is_held = holding.holds(item);
+            if !is_held {
+                holding.drop_unstarted(item);
+            }
+            is_held
+        });
+    }
+
+    /// Asks whether others wait for this message's next attempt.
+    pub(super) fn blocks(&self, item: &Item) -> bool {
+        self.blocked.iter().any(|(_, blocked)| blocked.place() == item.place())
     }
 
     fn causes(&self) -> Causes {
