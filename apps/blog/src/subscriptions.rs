@@ -35,7 +35,6 @@ pub(crate) async fn all(app: &App) -> Result<Vec<Subscription>, Problem> {
 
 impl From<SubscriptionStatus> for Subscription {
     fn from(status: SubscriptionStatus) -> Self {
-        let (state, cause) = state(&status);
         Self {
             name: status.name,
             reads: status.reads,
@@ -44,20 +43,8 @@ impl From<SubscriptionStatus> for Subscription {
             waiting: status.waiting,
             dead: status.dead,
             owners: status.owners,
-            state,
-            cause,
+            state: status.state.as_str(),
+            cause: status.cause,
         }
-    }
-}
-
-fn state(status: &SubscriptionStatus) -> (&'static str, Option<String>) {
-    let has_work = status.lag > 0 || status.waiting > 0;
-    match &status.paused {
-        Some(why) => ("paused", Some(why.clone())),
-        None if has_work && status.owners.is_empty() => {
-            ("stalled", Some("no process of it is alive".to_owned()))
-        }
-        None if status.lag > 0 => ("running", None),
-        None => ("idle", None),
     }
 }

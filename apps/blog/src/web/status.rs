@@ -49,6 +49,12 @@ impl Table {
 }
 
 impl Subscription {
+    /// The cause, but where there is nothing to do: that needs no reason.
+    fn cause_to_show(&self) -> Option<&str> {
+        let has_nothing_to_do = self.state == "idle" && self.waiting == 0;
+        self.cause.as_deref().filter(|_| !has_nothing_to_do)
+    }
+
     fn state_in_words(&self) -> String {
         self.state.replace('_', " ")
     }
