@@ -5,6 +5,9 @@
 //! own database is the first broker: there is no server to install.
 //!
 //! * [`sqlite::Consign`] is the one handle: it begins transactions, publishes, starts workers.
+//! * [`Publish`] has options: due later, of use for a while, unique by a name. There are no
+//!   priorities: what is urgent has a topic, and a subscription, of its own.
+//! * [`cron()`] publishes a message again and again.
 //! * [`derive@Message`] makes a struct, or an enum of structs, a message.
 //! * [`Projection`] keeps a read model; [`Sum`] is the commonest one, without SQL.
 //! * [`stream`] subscribes a projection under a name: it reads everything, in order.
