@@ -6,7 +6,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 /// Of a queue, done marks are looked at for so many messages in a row; for more, the cursor alone.
 const MARKS_MAX: i64 = 16;
 
-const FIND: &str = "SELECT s.id, s.reads = 'queue', s.state = 'running' AND s.rebuild IS NOT 'asked',
+const FIND: &str =
+    "SELECT s.id, s.reads = 'queue', s.state = 'running' AND s.rebuild IS NOT 'asked',
         s.topic, t.name, t.partitions, t.first_number
     FROM consign_subscription s JOIN consign_topic t ON t.id = s.topic WHERE s.name = ?1";
 const ENDS: &str = "SELECT number, next_offset FROM consign_partition WHERE topic = ?1";

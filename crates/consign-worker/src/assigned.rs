@@ -9,8 +9,8 @@ use consign_core::{
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use std::vec;
+use tokio::time::Instant;
 
 /// Messages that are read ahead for a subscription, over all its partitions: about two batches.
 const READ_AHEAD: usize = 8_000;

@@ -275,7 +275,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     fn redo(&mut self, ran: Vec<Item>) {
         let suspects = ran.iter().filter(|item| item.is_suspect).cloned().collect::<Vec<_>>();
         self.holding.redo(ran);
-        suspects.iter().for_each(|item| self.give_attempt_back(item));
+        for item in &suspects {
+            self.give_attempt_back(item);
+        }
         self.retries.rolled_back();
     }
 

@@ -143,7 +143,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             }
             let blocked = |item: &Item| self.holding.is_blocked(item);
             let (blocked, items) = items.into_iter().partition::<Vec<_>, _>(blocked);
-            blocked.into_iter().for_each(|item| self.holding.put_behind(item));
+            for item in blocked {
+                self.holding.put_behind(item);
+            }
             if !items.is_empty() {
                 return self.start(items, rest);
             }

@@ -64,7 +64,8 @@ async fn a_projection_that_leaves_its_transaction_has_its_effect_once_all_the_sa
         sqlx::raw_sql(TABLES).execute(&d.pool).await.unwrap();
         let calls = Arc::new(AtomicUsize::new(0));
         let leaves = Leaves { sql, calls: Arc::clone(&calls) };
-        let running = d.consign.workers().subscribe(stream("leaves", leaves).retry(quickly())).start().await;
+        let running =
+            d.consign.workers().subscribe(stream("leaves", leaves).retry(quickly())).start().await;
         let running = running.unwrap();
         d.like(1).await.unwrap();
         d.becomes("select count(*) from effects", 1).await;
