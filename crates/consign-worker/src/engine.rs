@@ -274,8 +274,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         let Plan { lost, release, take } = plan(&members, me, &mine);
         self.assigned.remove(&lost);
         if !release.is_empty() {
-            self.assigned.remove(&release);
+            // In this order: what is not handed over, and not held either, nobody would take.
             ledger.release(self.subject.of, &release).await?;
+            self.assigned.remove(&release);
         }
         if !take.is_empty() {
             self.take(&take).await?;
