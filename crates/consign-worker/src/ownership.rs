@@ -1,6 +1,6 @@
 //! Shares partitions evenly: takes what is free or dead, hands over what is too much.
 
-use consign_core::{Members, Partition, WorkerId};
+use consign_core::{Member, Members, Partition, WorkerId};
 
 /// What to do so that every worker has its share.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,14 +24,15 @@ pub(crate) fn plan(members: &Members, me: WorkerId, mine: &[Partition]) -> Plan 
     let (kept, lost): (Vec<_>, Vec<_>) = mine.iter().copied().partition(owned_by_me);
     let share = share(members, me);
     let release = kept.iter().copied().skip(share).collect();
-    let is_free = |owner: Option<WorkerId>, partition: &Partition| match owner {
-        None => true,
-        // Ours by the row, and yet not in our hands: taken anew, under a new epoch.
-        Some(owner) => owner == me && !mine.contains(partition),
-    };
-    let free = members.partitions.iter().filter(|m| is_free(m.owner, &m.partition));
-    let missing = share.saturating_sub(kept.len());
-    let take = free.map(|member| member.partition).take(missing).collect();
+    // Ours by the row, and yet not in our hands: taken anew, under a new epoch; also what is too
+    // much, which is then handed over.
+    let is_stray = |member: &&Member| member.owner == Some(me) && !mine.contains(&member.partition);
+    let stray = members.partitions.iter().filter(is_stray).map(|member| member.partition);
+    let stray = stray.collect::<Vec<_>>();
+    let free = members.partitions.iter().filter(|member| member.owner.is_none());
+    let missing = share.saturating_sub(kept.len() + stray.len());
+    let free = free.map(|member| member.partition).take(missing);
+    let take = stray.into_iter().chain(free).collect();
     Plan { lost, release, take }
 }
 

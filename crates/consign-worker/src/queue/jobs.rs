@@ -134,7 +134,10 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// The rest of a batch, without those whose key is parked since.
     fn go_on_with(&mut self, mut rest: Vec<Vec<Item>>) {
         while !rest.is_empty() {
-            let items = rest.remove(0);
+            // What has another owner by now, or soon, is his to begin.
+            let held = |item: &Item| self.holding.holds(item);
+            let (items, lost) = rest.remove(0).into_iter().partition::<Vec<_>, _>(held);
+            lost.iter().for_each(|item| self.holding.drop_unstarted(item));
             let parked = |item: &Item| self.holding.is_parked(item);
             let (parked, items) = items.into_iter().partition::<Vec<_>, _>(parked);
             for item in parked {
