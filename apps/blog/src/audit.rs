@@ -80,7 +80,8 @@ async fn subscriptions(
     let started = Consign::subscriptions_in(&mut *snapshot).await?;
     let mut subscriptions: Vec<Subscription> = started
         .into_iter()
-        .map(|status| Subscription { name: status.name, lag: status.lag })
+        // What waits for another attempt is passed, and not done.
+        .map(|status| Subscription { name: status.name, lag: status.lag + status.waiting })
         .collect();
     for name in SUBSCRIPTIONS {
         if subscriptions.iter().all(|subscription| subscription.name != name) {

@@ -3,7 +3,7 @@
 use crate::stop::Stop;
 use crate::subscription::kept;
 use consign_core::{
-    Advance, Advanced, Batch, Error, Event, HandlerResult, Key, Ledger, Lent, Partition,
+    Advance, Advanced, Batch, BoxError, Error, Event, HandlerResult, Key, Ledger, Lent, Partition,
     Projection, QueueLedger, Settle, Settled, SubscriptionId, Tx, Verdict,
 };
 use futures_util::FutureExt;
@@ -36,8 +36,19 @@ pub(crate) enum Outcome {
 
 impl From<Error> for Outcome {
     fn from(error: Error) -> Self {
-        Self::Failed(error.into())
+        Self::Failed(Verdict::Retry(blamed(error)))
     }
+}
+
+/// What only a handler's own doing makes the ledger answer.
+const DOINGS: [&str; 4] = ["transaction-left", "transaction-nested", "tx-kept", "database"];
+
+/// An error of the ledger, such that no message is blamed for what no handler did.
+pub(crate) fn blamed(error: Error) -> BoxError {
+    if DOINGS.contains(&error.code()) {
+        return error.into();
+    }
+    Error::new(Error::OUTAGE, error.to_string()).caused_by(error).into()
 }
 
 /// What a transaction writes into the ledger beside the effect.

@@ -9,6 +9,7 @@ use super::ending::Away;
 use super::engine::Engine;
 use super::fate::{Failure, is_outage, text};
 use super::item::Item;
+use crate::effect::blamed;
 use crate::handler::Handler;
 use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Settled, Verdict};
 use std::sync::Arc;
@@ -215,7 +216,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// Smaller groups find whose doing it was; alone, a message answers for it.
     fn not_committed(&mut self, mut ran: Vec<Item>, error: Error) {
         let is_one = ran.len() == 1;
-        let error = error.into();
+        let error = blamed(error);
         if is_outage(&self.shared.ledger.fault(&error)) {
             self.redo(ran);
             self.is_away(Away(text(&error)));
