@@ -137,7 +137,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             // What has another owner by now, or soon, is his to begin.
             let held = |item: &Item| self.holding.holds(item);
             let (items, lost) = rest.remove(0).into_iter().partition::<Vec<_>, _>(held);
-            lost.iter().for_each(|item| self.holding.drop_unstarted(item));
+            for item in &lost {
+                self.holding.drop_unstarted(item);
+            }
             let parked = |item: &Item| self.holding.is_parked(item);
             let (parked, items) = items.into_iter().partition::<Vec<_>, _>(parked);
             for item in parked {
