@@ -3,6 +3,7 @@
 pub mod checker;
 pub mod history;
 mod random;
+pub mod simulation;
 
 pub use history::History;
 pub use random::Random;

@@ -23,6 +23,12 @@ impl Random {
         Self(seed)
     }
 
+    /// Takes the seed that is given.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
     /// Numbers of one's own for a part of the test, that depend on nobody else's use of these.
     #[must_use]
     pub fn part(&mut self) -> Self {

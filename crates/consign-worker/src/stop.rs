@@ -1,39 +1,60 @@
 //! The wish that everything ends in order.
 
 use consign_core::{Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// What is under way when the end is asked for goes on for this long.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Asks for the end; dropped, it asks too.
 #[derive(Debug)]
-pub(crate) struct Stopper(watch::Sender<bool>);
+pub(crate) struct Stopper(Arc<Asked>);
 
 /// Sees that the end is asked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(Arc<Asked>);
+
+/// Whoever waits is woken in the order in which they came, so that a simulation can play it again.
+#[derive(Debug, Default)]
+struct Asked {
+    is_asked: AtomicBool,
+    told: Notify,
+}
 
 pub(crate) fn stop() -> (Stopper, Stop) {
-    let (asks, asked) = watch::channel(false);
-    (Stopper(asks), Stop(asked))
+    let asked = Arc::<Asked>::default();
+    (Stopper(Arc::clone(&asked)), Stop(asked))
 }
 
 impl Stopper {
     pub(crate) fn stop(&self) {
-        let _ = self.0.send(true);
+        self.0.is_asked.store(true, Ordering::SeqCst);
+        self.0.told.notify_waiters();
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
 impl Stop {
     pub(crate) fn is_asked(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        self.0.is_asked.load(Ordering::SeqCst)
     }
 
     /// Waits until the end is asked for.
     pub(crate) async fn asked(&mut self) {
-        let _ = self.0.wait_for(|asked| *asked).await;
+        let mut told = std::pin::pin!(self.0.told.notified());
+        // It listens before it looks: nothing that is told meanwhile is missed.
+        told.as_mut().enable();
+        if !self.is_asked() {
+            told.await;
+        }
     }
 
     /// Gives up on `work` a while after the end was asked for. For what waits for others, who may

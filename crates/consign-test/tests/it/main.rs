@@ -6,3 +6,4 @@ mod files;
 mod good_histories;
 mod model;
 mod mutations;
+mod simulation;

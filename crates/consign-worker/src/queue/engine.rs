@@ -188,7 +188,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     pub(super) fn next_of_all(&mut self) -> Option<Item> {
         let now = Instant::now();
         self.drop_blocked();
-        if let Some(index) = self.blocked.iter().position(|(at, _)| *at <= now) {
+        let holding = &self.holding;
+        let comes = |(at, item): &(Instant, Item)| *at <= now && !holding.comes_later(item);
+        if let Some(index) = self.blocked.iter().position(comes) {
             return Some(self.blocked.swap_remove(index).1);
         }
         // In turn, so that many that wait do not hold up what is new.

@@ -243,7 +243,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     fn take_back(&mut self, item: Item) -> Item {
         self.redo(vec![item.clone()]);
         if !item.is_again {
-            return self.holding.next().unwrap_or(item);
+            return self.holding.take_redo(item.place()).unwrap_or(item);
         }
         self.holding.takes_again(&item);
         item

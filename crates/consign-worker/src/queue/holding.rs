@@ -242,6 +242,19 @@ impl Holding {
         }
     }
 
+    /// A message that is to be run again before all others.
+    pub(crate) fn take_redo(&mut self, place: Place) -> Option<Item> {
+        let index = self.redo.iter().position(|item| item.place() == place)?;
+        self.redo.remove(index)
+    }
+
+    /// Asks whether earlier messages of its partition are to be run again before it.
+    pub(crate) fn comes_later(&self, item: &Item) -> bool {
+        let is_before =
+            |other: &Item| other.partition == item.partition && other.offset < item.offset;
+        self.redo.iter().any(is_before)
+    }
+
     fn next_redo(&mut self) -> Option<Item> {
         let is_free = |item: &Item| is_free(&self.blocked, item.place());
         let index = self.redo.iter().position(is_free)?;
@@ -290,7 +303,9 @@ impl Holding {
             return;
         }
         part.in_hand = part.in_hand.saturating_sub(1);
-        self.blocked.remove(&item.partition);
+        if self.blocked.get(&item.partition) == Some(&item.offset) {
+            self.blocked.remove(&item.partition);
+        }
         if !item.is_again {
             part.window.finish(item.offset);
         }
@@ -518,7 +533,7 @@ impl Holding {
 
 /// Nothing of its partition is to come before it.
 fn is_free(blocked: &BTreeMap<Partition, Offset>, (partition, offset): Place) -> bool {
-    blocked.get(&partition).is_none_or(|first| *first == offset)
+    blocked.get(&partition).is_none_or(|first| offset <= *first)
 }
 
 impl Part {
