@@ -231,7 +231,7 @@ async fn an_outage_pauses_burns_no_attempt_and_ends_by_itself() {
     }
     let (d, mailer) = (Database::new().await, Mailer::default());
     publish(&d, 50, 50).await;
-    let retry = Retry::exponential(Duration::from_secs(60), Duration::from_secs(60));
+    let retry = Retry::exponential(Duration::from_mins(1), Duration::from_mins(1));
     let workers = d.consign.workers().with_state(mailer.clone());
     let queue = queue("send", send).from_start().retry(retry.max_attempts(2));
     let running = workers.subscribe(queue).start().await.unwrap();

@@ -90,6 +90,10 @@ async fn a_backfill_takes_the_place_of_what_the_log_no_longer_has() {
     running.shutdown().await.unwrap();
 }
 
+async fn handle(_: Liked) -> HandlerResult {
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn where_neither_can_fill_it_a_rebuild_is_refused_and_nothing_is_changed() {
     let d = Database::new().await;
@@ -108,9 +112,6 @@ async fn where_neither_can_fill_it_a_rebuild_is_refused_and_nothing_is_changed()
     catches_up(&d.consign, "likes").await;
     assert_eq!(d.number(LIKES).await, 60);
     running.shutdown().await.unwrap();
-    async fn handle(_: Liked) -> HandlerResult {
-        Ok(())
-    }
     let running = d.consign.workers().subscribe(queue("handler", handle)).start().await.unwrap();
     let refused = d.consign.rebuild("handler").await.unwrap_err();
     assert_eq!(refused.code(), "cannot-rebuild");
