@@ -45,7 +45,11 @@ impl Disk {
         let free = String::from_utf8(free.unwrap().stdout).unwrap();
         let free: u64 = free.lines().last().unwrap().trim().parse().unwrap();
         let bytes = usize::try_from(free.saturating_sub(left)).unwrap();
-        std::fs::write(self.ballast(), vec![1; bytes]).unwrap();
+        match std::fs::write(self.ballast(), vec![1; bytes]) {
+            // Others wrote meanwhile: there is less room than was looked up, and it is taken.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+            written => written.unwrap(),
+        }
     }
 
     pub(crate) fn make_room(&self) {
