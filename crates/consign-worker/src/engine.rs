@@ -5,7 +5,7 @@ use crate::backfill::{self, Otherwise};
 use crate::backoff::Backoff;
 use crate::effect::Subject;
 use crate::kinds::judge;
-use crate::ownership::{Plan, plan};
+use crate::ownership::{self, LOOK_EVERY, Plan, plan};
 use crate::poll::{Ask, Judgement, Poll};
 use crate::queue::fate::{Policy, text};
 use crate::queue::outage::Outages;
@@ -21,8 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How often a process looks who is there.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// The log is looked at once in this while even if nothing tells of a change.
 const READ_AT_LEAST: Duration = Duration::from_secs(1);
 
@@ -86,7 +84,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 "it stands still, and tries again in {wait:?}"
             );
             self.stands_still(Causes::from([(None, error.to_string())])).await;
-            self.sleep(wait).await;
+            self.shared.stop.sleep(wait).await;
         }
         self.hand_all_over().await;
     }
@@ -114,7 +112,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         ?error,
                         "a step failed, again in {wait:?}"
                     );
-                    self.sleep(wait).await;
+                    self.shared.stop.sleep(wait).await;
                 }
             }
         }
@@ -232,7 +230,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         "the backfill goes on in {wait:?}"
                     );
                     self.stands_still(Causes::from([(None, text(&error.into()))])).await;
-                    self.sleep(wait).await;
+                    self.shared.stop.sleep(wait).await;
                 }
             }
         }
@@ -264,8 +262,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         }
         if members.is_asked {
             let owned = self.assigned.owned();
-            let changed = ledger.execute(self.subject.of, &owned).await?;
-            for found in ledger.unfinished(self.subject.of, &changed).await? {
+            for found in ownership::execute(&*ledger, self.subject.of, &owned).await? {
                 self.assigned.set_parked(found.partition, found.parked);
             }
             self.waits.look();
@@ -303,13 +300,8 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
 
     async fn take(&mut self, partitions: &[Partition]) -> Result {
         let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
-        let owned = ledger.take(of, partitions).await?;
-        let taken = owned.iter().map(|owned| owned.partition).collect::<Vec<_>>();
-        let mut unfinished = ledger.unfinished(of, &taken).await?;
-        for owned in owned {
-            let found = unfinished.iter().position(|found| found.partition == owned.partition);
-            let parked = found.map(|index| unfinished.swap_remove(index).parked);
-            self.assigned.add(owned, parked.unwrap_or_default());
+        for (owned, found) in ownership::take(&*ledger, of, partitions).await? {
+            self.assigned.add(owned, found.parked);
         }
         self.waits.look();
         Ok(())
@@ -323,14 +315,6 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             && let Err(error) = stop.grace(ledger.release(self.subject.of, &mine)).await
         {
             tracing::warn!(subscription = self.subject.name, %error, "partitions are not handed over");
-        }
-    }
-
-    async fn sleep(&mut self, wait: Duration) {
-        tokio::select! {
-            biased;
-            () = self.shared.stop.asked() => {}
-            () = tokio::time::sleep(wait) => {}
         }
     }
 }

@@ -1,6 +1,13 @@
 //! Shares partitions evenly: takes what is free or dead, hands over what is too much.
 
-use consign_core::{Member, Members, Partition, WorkerId};
+use consign_core::{
+    Epoch, Member, Members, Owned, Partition, QueueLedger, Result, SubscriptionId, Unfinished,
+    WorkerId,
+};
+use std::time::Duration;
+
+/// How often a process looks who is there, and what is asked for.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What to do so that every worker has its share.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -34,6 +41,33 @@ pub(crate) fn plan(members: &Members, me: WorkerId, mine: &[Partition]) -> Plan 
     let free = free.map(|member| member.partition).take(missing);
     let take = stray.into_iter().chain(free).collect();
     Plan { lost, release, take }
+}
+
+/// Takes partitions, each with what is unfinished in it.
+pub(crate) async fn take<L: QueueLedger>(
+    ledger: &L,
+    of: SubscriptionId,
+    partitions: &[Partition],
+) -> Result<Vec<(Owned, Unfinished)>> {
+    let owned = ledger.take(of, partitions).await?;
+    let taken = owned.iter().map(|owned| owned.partition).collect::<Vec<_>>();
+    let mut unfinished = ledger.unfinished(of, &taken).await?;
+    let with_found = |owned: Owned| {
+        let found = unfinished.iter().position(|found| found.partition == owned.partition);
+        (owned, unfinished.swap_remove(found.expect("asked for above")))
+    };
+    Ok(owned.into_iter().map(with_found).collect())
+}
+
+/// Executes what is asked for from outside, and answers what is unfinished where it changed
+/// something.
+pub(crate) async fn execute<L: QueueLedger>(
+    ledger: &L,
+    of: SubscriptionId,
+    owned: &[(Partition, Epoch)],
+) -> Result<Vec<Unfinished>> {
+    let changed = ledger.execute(of, owned).await?;
+    ledger.unfinished(of, &changed).await
 }
 
 fn share(members: &Members, me: WorkerId) -> usize {

@@ -51,11 +51,7 @@ where
                 let wait = backoff.failed();
                 let subscription = &subject.name;
                 tracing::error!(subscription, ?error, "the backfill goes on in {wait:?}");
-                tokio::select! {
-                    biased;
-                    () = stop.asked() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
+                stop.sleep(wait).await;
             }
         }
     }

@@ -5,10 +5,11 @@ use crate::effect::{self, Entry, Outcome};
 use crate::engine::Engine;
 use crate::queue::fate::{Failure, is_outage, text};
 use crate::queue::item::Item;
+use crate::queue::judge::{Blameless, judge};
 use crate::queue::outage::Failed;
 use consign_core::{
-    Advance, Delivery, Driver, Event, Fate, Fault, Key, Offset, Order, Partition, Projection,
-    QueueLedger, Result, Settle, Tx, Verdict,
+    Advance, Delivery, Driver, Event, Fate, Key, Offset, Order, Partition, Projection, QueueLedger,
+    Result, Settle, Tx, Verdict,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,7 +173,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         let Single { place, delivery } = single;
         let Delivery { attempt, key, id, .. } = &delivery;
         let failed = Failed::new(place, *attempt, key.as_ref(), *id);
-        let fate = match self.judge(failed, *attempt, verdict).await {
+        let fate = match self.judge(failed, verdict).await {
             Ok(fate) => fate,
             Err(Away(why)) => return self.in_place(moves, 1, &why),
         };
@@ -208,33 +209,22 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     /// What becomes of a message; an error: it is not to blame.
-    async fn judge(
-        &mut self,
-        failed: Failed,
-        attempt: u32,
-        verdict: Verdict,
-    ) -> Result<Fate, Away> {
-        let failure = Failure::Verdict(verdict);
-        let (ledger, fingerprint) = (Arc::clone(&self.shared.ledger), failure.fingerprint());
-        if let Some(error) = failure.error()
-            && ledger.fault(error) != Fault::Message
-        {
-            let why = text(error);
-            tracing::error!(subscription = self.subject.name, "it pauses: {why}");
+    async fn judge(&mut self, failed: Failed, verdict: Verdict) -> Result<Fate, Away> {
+        let (ledger, failure) = (Arc::clone(&self.shared.ledger), Failure::Verdict(verdict));
+        let by = (&self.policy, &mut self.outages, &mut self.random);
+        let Blameless { why, alike } = match judge(&*ledger, by, failed, failure) {
+            Ok(fate) => return Ok(fate),
+            Err(blameless) => blameless,
+        };
+        let subscription = &self.subject.name;
+        let Some(others) = alike else {
+            tracing::error!(subscription, "it pauses: {why}");
             return Err(Away(why));
-        }
-        let (now, jitter) = (ledger.now(), self.random.f64());
-        let fate = self.policy.fate(attempt, failure, now, jitter);
-        if let (Some(fingerprint), Fate::Retry { error, .. }) = (fingerprint, &fate)
-            && let Some(others) = self.outages.suspect(failed, &fingerprint)
-        {
-            self.outages.failed(error);
-            tracing::error!(subscription = self.subject.name, "many keys fail alike: {error}");
-            let why = error.clone();
-            self.give_back(others, now).await;
-            return Err(Away(why));
-        }
-        Ok(fate)
+        };
+        self.outages.failed(&why);
+        tracing::error!(subscription, "many keys fail alike: {why}");
+        self.give_back(others, ledger.now()).await;
+        Err(Away(why))
     }
 
     /// Attempts that an outage has burnt do not count.
@@ -328,7 +318,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     async fn again_failed(&mut self, item: &Item, mut part: Settle, verdict: Verdict) {
-        let fate = match self.judge(item.failed(), item.attempt, verdict).await {
+        let fate = match self.judge(item.failed(), verdict).await {
             Ok(fate) => fate,
             Err(Away(why)) => {
                 let wait = self.outages.failed(&why);

@@ -57,6 +57,15 @@ impl Stop {
         }
     }
 
+    /// Sleeps, until the end is asked for at the latest.
+    pub(crate) async fn sleep(&mut self, wait: Duration) {
+        tokio::select! {
+            biased;
+            () = self.asked() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+
     /// Gives up on `work` a while after the end was asked for. For what waits for others, who may
     /// never let go; it must be cancel-safe, or not missed.
     pub(crate) async fn grace<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,10 +1,11 @@
 //! How messages end: what a verdict makes of them, and the transaction that writes it.
 
 use super::engine::Engine;
-use super::fate::{Failure, is_outage, text};
+use super::fate::Failure;
 use super::item::Item;
+use super::judge::{Blameless, judge};
 use crate::handler::Handler;
-use consign_core::{Driver, Fate, Order, Purpose, QueueLedger, Result, Settled};
+use consign_core::{Driver, Fate, Order, Purpose, QueueLedger, Result, Settle, Settled};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,23 +21,13 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// What becomes of a message whose handler failed; an error: it is not to blame.
     pub(super) fn judge(&mut self, item: &Item, failure: Failure) -> Result<Fate, Away> {
         let ledger = &*self.shared.ledger;
-        if let Some(error) = failure.error()
-            && is_outage(&ledger.fault(error))
-        {
-            return Err(Away(text(error)));
-        }
-        let fingerprint = failure.fingerprint();
-        let (now, jitter) = (ledger.now(), self.random.f64());
-        let fate = self.policy.fate(item.attempt, failure, now, jitter);
-        if let (Some(fingerprint), Fate::Retry { error, .. }) = (fingerprint, &fate)
-            && let Some(others) = self.outages.suspect(item.failed(), &fingerprint)
-        {
-            for failed in others {
-                self.holding.give_back(&failed, now, self.policy.order.parks());
+        let by = (&self.policy, &mut self.outages, &mut self.random);
+        judge(ledger, by, item.failed(), failure).map_err(|Blameless { why, alike }| {
+            for failed in alike.into_iter().flatten() {
+                self.holding.give_back(&failed, ledger.now(), self.policy.order.parks());
             }
-            return Err(Away(error.clone()));
-        }
-        Ok(fate)
+            Away(why)
+        })
     }
 
     /// Nobody's handler is called for a while.
@@ -82,10 +73,6 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.end(item, Some(fate));
         self.holding.go_on(item);
         self.retries.ended(item);
-    }
-
-    pub(super) fn named(&self) -> &[String] {
-        &self.named
     }
 
     /// A message was not run after all: it comes again, after others where its order allows it.
@@ -166,18 +153,35 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let ledger = Arc::clone(&self.shared.ledger);
         let purpose = if H::FORM.tx { Purpose::Handlers } else { Purpose::Marks };
         let begun = ledger.begin_for(self.subject.of, purpose);
-        let mut tx = self.shared.stop.grace(begun).await?;
-        let settled = ledger.settle(&mut tx, self.subject.of, &settlement, &self.named).await?;
-        if let Settled::All(unparked) = settled {
-            ledger.commit(tx).await?;
-            self.unsettled = None;
-            self.holding.settled(&settlement, &unparked);
-            self.retries.settled(&settlement, self.shared.ledger.now());
-            return Ok(true);
+        let tx = self.shared.stop.grace(begun).await?;
+        let refused = self.write(tx, &settlement).await?;
+        let is_written = refused.is_none();
+        if let Some(refused) = refused {
+            self.not_settled(refused);
         }
-        ledger.rollback(tx).await;
-        self.not_settled(settled);
-        Ok(false)
+        Ok(is_written)
+    }
+
+    /// Settles and commits; else nothing of the transaction stands, and this is why.
+    pub(super) async fn write(
+        &mut self,
+        mut tx: L::Transaction,
+        settlement: &[Settle],
+    ) -> Result<Option<Settled>> {
+        let ledger = Arc::clone(&self.shared.ledger);
+        let unparked = match ledger.settle(&mut tx, self.subject.of, settlement, &self.named).await
+        {
+            Ok(Settled::All(unparked)) => unparked,
+            refused => {
+                ledger.rollback(tx).await;
+                return refused.map(Some);
+            }
+        };
+        ledger.commit(tx).await?;
+        self.unsettled = None;
+        self.holding.settled(settlement, &unparked);
+        self.retries.settled(settlement, ledger.now());
+        Ok(None)
     }
 
     /// Another owner, or other kinds: nothing of the transaction stands.

@@ -8,11 +8,11 @@ use super::item::Item;
 use super::jobs::Jobs;
 use super::lanes::Place;
 use super::outage::Outages;
-use super::owning::LOOK_EVERY;
 use super::retries::{DUE_MAX, Retries};
 use crate::backoff::Backoff;
 use crate::handler::Handler;
 use crate::kinds;
+use crate::ownership::LOOK_EVERY;
 use crate::poll::{Ask, Judgement, Poll};
 use crate::queue_builder::QueueOptions;
 use crate::standstill::{Causes, Standstills};
@@ -95,7 +95,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             let subscription = &self.subject.name;
             tracing::error!(subscription, ?error, "it stands still, and tries again in {wait:?}");
             self.stands_still(Causes::from([(None, error.to_string())])).await;
-            self.sleep(wait).await;
+            self.shared.stop.sleep(wait).await;
         }
         self.leave().await;
     }
@@ -116,7 +116,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                     let wait = backoff.failed();
                     let subscription = &self.subject.name;
                     tracing::warn!(subscription, ?error, "a step failed, again in {wait:?}");
-                    self.sleep(wait).await;
+                    self.shared.stop.sleep(wait).await;
                 }
             }
         }
@@ -234,13 +234,5 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let blocked = self.blocked.iter().map(|(at, _)| *at).min();
         let others = [settle, due, blocked, self.outages.probe_at(), self.holding.next_look()];
         others.into_iter().flatten().filter(|at| *at > now).chain([look]).min().unwrap_or(look)
-    }
-
-    async fn sleep(&mut self, wait: Duration) {
-        tokio::select! {
-            biased;
-            () = self.shared.stop.asked() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
     }
 }

@@ -11,7 +11,7 @@ use super::fate::{Failure, is_outage, text};
 use super::item::Item;
 use crate::effect::blamed;
 use crate::handler::Handler;
-use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Settled, Verdict};
+use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -62,7 +62,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         ledger.has_written(&mut tx);
         let mut group = Group { tx: Some(tx), begun: Instant::now(), ran: Vec::new() };
         match self.run_group(&mut group, first).await {
-            Ok(()) => self.commit(group).await?,
+            Ok(()) => self.commit(group).await,
             Err(broken) => self.broken(group, broken).await,
         }
         Ok(true)
@@ -184,33 +184,17 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
     }
 
-    async fn commit(&mut self, group: Group<L::Transaction>) -> Result {
+    async fn commit(&mut self, group: Group<L::Transaction>) {
         let Group { tx, ran, .. } = group;
-        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
-        let mut tx = tx.expect("it is lent no more");
-        let settlement = self.holding.settlement();
-        let settled = match ledger.settle(&mut tx, of, &settlement, self.named()).await {
-            Ok(Settled::All(unparked)) => ledger.commit(tx).await.map(|()| unparked),
-            Ok(settled) => {
-                ledger.rollback(tx).await;
+        let (tx, settlement) = (tx.expect("it is lent no more"), self.holding.settlement());
+        match self.write(tx, &settlement).await {
+            Ok(None) => self.group_max = self.group_max.saturating_mul(2),
+            Ok(Some(refused)) => {
                 self.redo(ran);
-                self.not_settled(settled);
-                return Ok(());
-            }
-            Err(error) => {
-                ledger.rollback(tx).await;
-                Err(error)
-            }
-        };
-        match settled {
-            Ok(unparked) => {
-                self.holding.settled(&settlement, &unparked);
-                self.retries.settled(&settlement, self.shared.ledger.now());
-                self.group_max = self.group_max.saturating_mul(2);
+                self.not_settled(refused);
             }
             Err(error) => self.not_committed(ran, error),
         }
-        Ok(())
     }
 
     /// Smaller groups find whose doing it was; alone, a message answers for it.

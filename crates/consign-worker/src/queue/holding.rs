@@ -3,13 +3,13 @@
 use super::item::Item;
 use super::lanes::{Lane, Lanes, Place};
 use super::outage::Failed;
-use super::window::Window;
+use super::part::Part;
 use crate::kinds::Judged;
 use crate::poll::{Judgement, Letter, Reading};
 use consign_core::{
     Envelope, Fate, Key, Offset, Order, Owned, PageRequest, Partition, Settle, Unfinished,
 };
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -19,9 +19,6 @@ const READY_MAX: usize = 4_000;
 const PAGE: (usize, usize) = (500, 1 << 20);
 /// A message of a kind that this build cannot read is looked at again after this long.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// Messages that are run alone after a process died with a partition: as many as it may have had in
-/// hand.
-const SUSPECTS: usize = 100;
 
 /// The partitions of one queue in this process.
 #[derive(Debug)]
@@ -39,23 +36,6 @@ pub(crate) struct Holding {
     has_skipped: bool,
     ready: usize,
     readings: u64,
-}
-
-#[derive(Debug)]
-struct Part {
-    window: Window,
-    reading: Reading,
-    more: bool,
-    changed: bool,
-    not_before: Option<Instant>,
-    /// Why the next message is not read on from.
-    waits: Option<String>,
-    parked: HashSet<Key>,
-    /// So many of the next messages are run alone.
-    suspects: usize,
-    in_hand: usize,
-    /// It is handed over when nothing of it is in hand.
-    is_leaving: bool,
 }
 
 /// A message at its end.
@@ -95,22 +75,9 @@ impl Holding {
         staying.map(|(partition, part)| (*partition, part.window.epoch)).collect()
     }
 
-    pub(crate) fn add(&mut self, Owned { partition, epoch, cursor }: Owned, found: Unfinished) {
-        let Unfinished { marks, parked, is_suspect, .. } = found;
+    pub(crate) fn add(&mut self, owned: Owned, found: Unfinished) {
         let reading = self.next_reading();
-        let part = Part {
-            window: Window::new(epoch, cursor, marks),
-            reading,
-            more: true,
-            changed: false,
-            not_before: None,
-            waits: None,
-            parked: parked.into_iter().collect(),
-            suspects: if is_suspect { SUSPECTS } else { 0 },
-            in_hand: 0,
-            is_leaving: false,
-        };
-        self.parts.insert(partition, part);
+        self.parts.insert(owned.partition, Part::new(owned, found, reading));
     }
 
     fn next_reading(&mut self) -> Reading {
@@ -534,22 +501,4 @@ impl Holding {
 /// Nothing of its partition is to come before it.
 fn is_free(blocked: &BTreeMap<Partition, Offset>, (partition, offset): Place) -> bool {
     blocked.get(&partition).is_none_or(|first| offset <= *first)
-}
-
-impl Part {
-    fn wants(&mut self, now: Instant) -> bool {
-        if self.is_leaving || self.not_before.is_some_and(|at| at > now) || self.window.is_full() {
-            return false;
-        }
-        self.not_before = None;
-        let wants = self.more || self.changed;
-        self.changed &= !wants;
-        wants
-    }
-
-    /// The process before died with this message perhaps in hand: it is run alone from now on.
-    fn suspect(&mut self, order: Order) -> Fate {
-        self.suspects -= 1;
-        super::fate::watched(order)
-    }
 }

@@ -9,9 +9,11 @@ mod group;
 mod holding;
 pub(crate) mod item;
 mod jobs;
+pub(crate) mod judge;
 mod lanes;
 pub(crate) mod outage;
 mod owning;
+mod part;
 mod retries;
 mod window;
 

@@ -3,16 +3,12 @@
 use super::engine::Engine;
 use super::item::Item;
 use crate::handler::Handler;
-use crate::ownership::{Plan, plan};
+use crate::ownership::{self, LOOK_EVERY, Plan, plan};
 use crate::standstill::Causes;
 use crate::subscription::Shared;
 use consign_core::{Driver, Partition, Progress, QueueLedger, Result};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
-
-/// How often a process looks who is there, and what is asked for.
-pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// Places the first cursors: at the log's end, or at its start.
@@ -51,8 +47,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.is_paused = members.is_paused;
         let mine = self.holding.staying();
         if members.is_asked {
-            let changed = ledger.execute(of, &mine).await?;
-            for found in ledger.unfinished(of, &changed).await? {
+            for found in ownership::execute(&*ledger, of, &mine).await? {
                 self.holding.set_parked(found.partition, found.parked);
             }
             self.retries.look();
@@ -119,13 +114,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     async fn take(&mut self, partitions: &[Partition]) -> Result {
         let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
-        let owned = ledger.take(of, partitions).await?;
-        let taken = owned.iter().map(|owned| owned.partition).collect::<Vec<_>>();
-        let mut unfinished = ledger.unfinished(of, &taken).await?;
-        for owned in owned {
-            let found = unfinished.iter().position(|found| found.partition == owned.partition);
-            let found = found.map(|index| unfinished.swap_remove(index));
-            self.holding.add(owned, found.expect("asked for above"));
+        for (owned, found) in ownership::take(&*ledger, of, partitions).await? {
+            self.holding.add(owned, found);
         }
         self.retries.look();
         Ok(())

@@ -51,11 +51,7 @@ impl<L: ScheduleLedger> Promoter<L> {
             };
             let wait = backoff.failed();
             tracing::warn!(?error, "what is due waits, and is tried again in {wait:?}");
-            tokio::select! {
-                biased;
-                () = self.stop.asked() => {}
-                () = tokio::time::sleep(wait) => {}
-            }
+            self.stop.sleep(wait).await;
         }
     }
 

@@ -40,7 +40,7 @@ impl<L: ScheduleLedger> Ticker<L> {
             };
             let (cron, wait) = (&self.cron.name, backoff.failed());
             tracing::warn!(%cron, ?error, "a tick was not published, again in {wait:?}");
-            self.sleep(wait).await;
+            self.stop.sleep(wait).await;
         }
     }
 
@@ -48,7 +48,7 @@ impl<L: ScheduleLedger> Ticker<L> {
         let now = self.ledger.time();
         let Some((last, ticks)) = self.cron.due(self.last, now) else {
             let wait = self.cron.times.after(self.last).map(|due| due.duration_since(now));
-            self.sleep(wait.and_then(Result::ok).unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
+            self.stop.sleep(wait.and_then(Result::ok).unwrap_or(LOOK_EVERY).min(LOOK_EVERY)).await;
             return Ok(());
         };
         // Whoever comes later only reads; what makes it one tick is the compare-and-set.
@@ -72,14 +72,6 @@ impl<L: ScheduleLedger> Ticker<L> {
             Some(last) => Ok(last),
             // Somebody has deleted its row.
             None => self.ledger.name_cron(&self.cron.name, &self.cron.times.to_string()).await,
-        }
-    }
-
-    async fn sleep(&mut self, wait: Duration) {
-        tokio::select! {
-            biased;
-                () = self.stop.asked() => {}
-            () = tokio::time::sleep(wait) => {}
         }
     }
 }
