@@ -38,9 +38,13 @@ pub trait QueueLedger: Ledger {
         owned: &[(Partition, Epoch)],
     ) -> impl Future<Output = Result<Vec<Partition>>> + Send;
 
-    /// Asks whether a statement that may write has run in this transaction since this was last
-    /// asked: what wrote nothing can fail without harm to the others of its group.
-    fn has_written(&self, tx: &mut Self::Transaction) -> bool;
+    /// A handler is about to be called: [`QueueLedger::has_written`] speaks of it.
+    fn call_begins(&self, tx: &mut Self::Transaction);
+
+    /// Asks whether a statement that may write has run in this transaction since the handler was
+    /// called: what wrote nothing can fail without harm to the others of its group. A statement
+    /// that the handler did not wait for has run before the answer.
+    fn has_written(&self, tx: &mut Self::Transaction) -> impl Future<Output = bool> + Send;
 
     /// Settles messages; only [`Settled::All`] may be committed. Last in a transaction of handlers.
     fn settle(

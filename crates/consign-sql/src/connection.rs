@@ -103,14 +103,18 @@ impl WriteConnection {
         self.savepoint = false;
         let immediate = sqlx::SqlStr::from_static("BEGIN IMMEDIATE");
         Manager::begin(&mut self.connection, Some(immediate)).await?;
-        // What begins it may write, by itself it does not.
-        self.rewound.take_written();
         Ok(())
     }
 
-    /// Asks whether a statement that may write has begun to run since this was last asked.
-    pub(crate) fn has_written(&self) -> bool {
-        self.rewound.take_written()
+    /// From here on [`Self::has_written`] tells what has been.
+    pub(crate) fn forget_written(&self) {
+        self.rewound.forget_written();
+    }
+
+    /// Asks whether a statement that may write has begun to run, those included that sqlx's thread
+    /// had been told of and not run yet.
+    pub(crate) async fn has_written(&mut self) -> bool {
+        self.connection.ping().await.is_err() || self.rewound.has_written()
     }
 
     /// Goes on in the open transaction, in a savepoint that can be rolled back alone.
@@ -168,7 +172,10 @@ impl WriteConnection {
     pub(crate) async fn rollback(&mut self) -> Result {
         self.settle().await?;
         if std::mem::take(&mut self.savepoint) {
-            return self.say("roll back", TAKE_BACK).await;
+            // On sqlx's thread, behind whatever it was told before: a statement whose caller has
+            // gone may not have run yet, and a hop that was cut short lets the next one overtake it.
+            let taken_back = sqlx::raw_sql(TAKE_BACK).execute(&mut self.connection).await;
+            return taken_back.map(drop).map_err(|source| error::of_sqlx("roll back", source));
         }
         self.ending.ask();
         let rolled_back = Manager::rollback(&mut self.connection).await;

@@ -83,8 +83,12 @@ impl QueueLedger for SqlLedger {
         fault::fault(error)
     }
 
-    fn has_written(&self, tx: &mut WorkerTransaction) -> bool {
-        tx.has_written()
+    fn call_begins(&self, tx: &mut WorkerTransaction) {
+        tx.call_begins();
+    }
+
+    async fn has_written(&self, tx: &mut WorkerTransaction) -> bool {
+        tx.has_written().await
     }
 
     fn is_too_weak(&self, tx: &WorkerTransaction) -> bool {

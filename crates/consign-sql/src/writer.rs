@@ -227,10 +227,17 @@ impl WorkerTransaction {
         self.publishing.as_ref().is_some_and(Publishing::is_too_weak)
     }
 
-    /// Asks whether a statement that may write has run since this was last asked.
-    pub(crate) fn has_written(&mut self) -> bool {
+    /// From here on [`Self::has_written`] tells what has been.
+    pub(crate) fn call_begins(&mut self) {
+        if let Tx::Writes(Some(open)) = &mut self.tx {
+            open.writer().connection.forget_written();
+        }
+    }
+
+    /// Asks whether a statement that may write has run since [`Self::call_begins`].
+    pub(crate) async fn has_written(&mut self) -> bool {
         match &mut self.tx {
-            Tx::Writes(Some(open)) => open.writer().connection.has_written(),
+            Tx::Writes(Some(open)) => open.writer().connection.has_written().await,
             Tx::Writes(None) | Tx::Reads(_) => false,
         }
     }

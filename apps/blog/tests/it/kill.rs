@@ -25,6 +25,7 @@ const ROUND_MS: usize = 300;
 /// Requests that were answered in the end, or there was no load.
 const ANSWERED_MIN: u32 = 1_000;
 const ORPHANS_GONE_WITHIN: Duration = Duration::from_secs(5);
+const MOVED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Whom a round kills.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +130,15 @@ async fn nine_rounds(place: &Place, fleet: &mut Fleet, random: &mut Random) {
             *was_owned |= owned > 0;
         }
     }
-    let [counter, search] = ownership(place).await;
-    let moved = counter.0 > before_counter.0 && search.0 > before_search.0;
-    assert!(moved && were_owned == [true; 2], "no partition was owned and moved: no proof");
+    // Who was killed last is taken over soon; on a busy machine not at once.
+    eventually("partitions were owned and moved, or it proves nothing", MOVED_WITHIN, async || {
+        let [counter, search] = ownership(place).await;
+        were_owned[0] |= counter.1 > 0;
+        were_owned[1] |= search.1 > 0;
+        let moved = counter.0 > before_counter.0 && search.0 > before_search.0;
+        (moved && were_owned == [true; 2]).then_some(())
+    })
+    .await;
 }
 
 /// The tenth round: all of it as one tree, of which a worker is killed, and then the root.

@@ -131,6 +131,16 @@ impl Place {
     }
 }
 
+/// A test that fails leaves what it found to be looked at.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.folder.disable_cleanup(true);
+            eprintln!("what the blog left is in {}", self.folder.path().display());
+        }
+    }
+}
+
 /// An author who is signed in.
 pub(crate) struct Author {
     pub(crate) name: String,

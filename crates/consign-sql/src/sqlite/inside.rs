@@ -68,9 +68,14 @@ impl Rewound {
         self.rewound.load(Ordering::SeqCst)
     }
 
-    /// Asks whether a statement that may write has begun to run since this was last asked.
-    pub(crate) fn take_written(&self) -> bool {
-        self.written.swap(false, Ordering::SeqCst)
+    /// Asks whether a statement that may write has begun to run since it was last forgotten.
+    pub(crate) fn has_written(&self) -> bool {
+        self.written.load(Ordering::SeqCst)
+    }
+
+    /// What was written until now is of no interest.
+    pub(crate) fn forget_written(&self) {
+        self.written.store(false, Ordering::SeqCst);
     }
 }
 

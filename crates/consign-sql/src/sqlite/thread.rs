@@ -25,6 +25,9 @@ const KEPT_MAX: usize = 128;
 const KEPT: &CStr = c"consign-sql's prepared statements";
 
 /// Runs a few short statements: on this thread, at once.
+///
+/// It may overtake a statement that sqlx's thread was told of and that nobody waited for, since its
+/// caller has gone: that one's way out is `ROLLBACK` or `COMMIT` through sqlx, behind it.
 pub(crate) async fn in_one_hop<T: Send>(
     connection: &mut SqliteConnection,
     doing: &str,

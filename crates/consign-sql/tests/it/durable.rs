@@ -80,7 +80,8 @@ async fn a_transaction_says_whether_something_may_have_been_written() {
     let mut tx = ledger.begin_for(of, Purpose::Handlers).await.unwrap();
     let owned = [(crate::database::PARTITION, worker.epoch())];
     ledger.fenced(&mut tx, of, &owned).await.unwrap();
-    assert!(!ledger.has_written(&mut tx));
+    ledger.call_begins(&mut tx);
+    assert!(!ledger.has_written(&mut tx).await);
     for (sql, writes) in [
         ("select count(*) from effects", false),
         ("insert into effects values (1)", true),
@@ -91,7 +92,8 @@ async fn a_transaction_says_whether_something_may_have_been_written() {
     ] {
         let failed = sqlx::raw_sql(sql).execute(&mut *tx).await.is_err();
         assert_eq!(failed, sql.contains("abs"), "{sql}");
-        assert_eq!(ledger.has_written(&mut tx), writes, "{sql}");
+        assert_eq!(ledger.has_written(&mut tx).await, writes, "{sql}");
+        ledger.call_begins(&mut tx);
     }
     ledger.rollback(tx).await;
 }

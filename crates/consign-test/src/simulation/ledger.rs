@@ -324,7 +324,11 @@ impl QueueLedger for SimLedger {
         Ok(fenced.map(|(partition, _)| *partition).collect())
     }
 
-    fn has_written(&self, tx: &mut Transaction) -> bool {
+    fn call_begins(&self, tx: &mut Transaction) {
+        tx.call_begins();
+    }
+
+    async fn has_written(&self, tx: &mut Transaction) -> bool {
         tx.has_written()
     }
 

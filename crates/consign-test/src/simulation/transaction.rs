@@ -98,8 +98,12 @@ impl Connection {
         self.effects.push(effect);
     }
 
-    pub(super) fn has_written(&mut self) -> bool {
-        std::mem::take(&mut self.has_written) && !self.world.is(Mutant::WritesDenied)
+    pub(super) fn call_begins(&mut self) {
+        self.has_written = false;
+    }
+
+    pub(super) fn has_written(&self) -> bool {
+        self.has_written && !self.world.is(Mutant::WritesDenied)
     }
 
     /// A handler has ended well; what comes of it is known with the commit.

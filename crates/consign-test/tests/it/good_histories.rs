@@ -65,7 +65,8 @@ fn what_contradicts_itself_is_not_judged() {
     broken(&|run| run.history.events[5].at = Moment(0), "clock");
     broken(&|run| run.scan.at = Moment(0), "at work");
     broken(&|run| run.history.events.insert(0, run.history.events[0].clone()), "published twice");
-    broken(&|run| run.scan.witnesses[0].n = run.scan.witnesses[1].n, "number");
+    let of_one = good.effects(STREAM);
+    broken(&|run| run.scan.witnesses[of_one[0]].n = run.scan.witnesses[of_one[1]].n, "number");
     broken(&|run| drop(run.scan.ledgers.pop()), "ledgers");
     broken(&|run| drop(run.expected.subscriptions.pop()), "expected");
     broken(&|run| run.scan.witnesses[0].subscription = "other".to_owned(), "nobody expects");

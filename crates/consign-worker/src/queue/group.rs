@@ -51,15 +51,13 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let Some(first) = self.worth_it(first).await? else { return Ok(true) };
         let ledger = Arc::clone(&self.shared.ledger);
         let begun = ledger.begin_for(self.subject.of, Purpose::Handlers);
-        let mut tx = match self.shared.stop.grace(begun).await {
+        let tx = match self.shared.stop.grace(begun).await {
             Ok(tx) => tx,
             Err(error) => {
                 self.back(first);
                 return Err(error);
             }
         };
-        // What was written before the first handler does not count.
-        ledger.has_written(&mut tx);
         let mut group = Group { tx: Some(tx), begun: Instant::now(), ran: Vec::new() };
         match self.run_group(&mut group, first).await {
             Ok(()) => self.commit(group).await,
@@ -135,14 +133,15 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         items: Vec<Item>,
     ) -> Result<(), Broken> {
         let ledger = Arc::clone(&self.shared.ledger);
-        let tx = group.tx.take().expect("a group goes on with its transaction");
+        let mut tx = group.tx.take().expect("a group goes on with its transaction");
+        ledger.call_begins(&mut tx);
         let (lent, guard) = Lent::lend(tx);
         let at = (ledger.now(), self.options.timeout);
         let called = call::<L::Connection, H>(&*self.handler, &items, Some(guard), at).await;
         let (result, has_written) = match lent.take_back() {
             Err(_) => (Err(kept(&self.subject.name)), true),
             Ok(mut tx) => {
-                let has_written = ledger.has_written(&mut tx);
+                let has_written = called.is_err() && ledger.has_written(&mut tx).await;
                 let is_too_weak = ledger.is_too_weak(&tx);
                 group.tx = Some(tx);
                 if is_too_weak {

@@ -63,7 +63,8 @@ async fn requests_that_roll_back_without_end_keep_no_commit_waiting() {
     assert!(turns.load(Ordering::SeqCst) > 20, "nobody was in the way");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// On one thread, so that who is spawned first stands in line first.
+#[tokio::test]
 async fn who_waits_for_a_strangers_transaction_is_told_that_the_outcome_is_unknown() {
     let d = Database::new().await;
     let first = d.consign.begin().await.unwrap();
@@ -91,7 +92,8 @@ async fn who_waits_for_a_strangers_transaction_is_told_that_the_outcome_is_unkno
     assert_eq!(d.number("select count(*) from consign_log").await, 1, "it was kept in the end");
 }
 
-#[tokio::test(flavor = "multi_thread")]
+/// On one thread, so that who is spawned first stands in line first.
+#[tokio::test]
 async fn a_transaction_known_to_be_long_keeps_no_commit_waiting() {
     let d = Database::new().await;
     let consign = d.consign.clone();

@@ -3,6 +3,7 @@
 use crate::database::{Database, Liked};
 use consign::sqlite::Tx;
 use consign::{Delivery, HandlerResult, Order, Retry, State, Verdict, queue};
+use futures_util::FutureExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -147,6 +148,29 @@ async fn what_a_failing_handler_wrote_is_taken_back_and_its_neighbours_effects_s
     assert_eq!(d.number(DONE).await, 90);
     assert_eq!(d.number(WAITING).await, 0);
     assert!(FAILURES.load(Ordering::Relaxed) >= 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_failing_handler_said_and_did_not_wait_for_is_taken_back_too() {
+    async fn hasty(liked: Liked, mut tx: Tx, delivery: Delivery) -> HandlerResult {
+        if delivery.attempt == 1 {
+            // The connection's thread is busy for a while; what is said now, it does later.
+            let slow = "with recursive count(n) as (values (1) union all select n + 1 from count
+                        where n < 400000) select sum(n) from count";
+            assert!(sqlx::query(slow).execute(&mut *tx).now_or_never().is_none());
+            assert!(count(liked.article_id, &mut tx).now_or_never().is_none());
+            return Err(Verdict::Retry("in a hurry".into()));
+        }
+        count(liked.article_id, &mut tx).await
+    }
+    let d = Database::new().await;
+    let hasty = queue("hasty", hasty).from_start().retry(quickly());
+    publish(&d, 4, 4).await;
+    let running = d.consign.workers().subscribe(hasty).start().await.unwrap();
+    caught_up(&d).await;
+    d.becomes(WAITING, 0).await;
+    assert_eq!(d.number(DONE).await, 4);
+    running.shutdown().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! Requests that stand in line share a commit, and nothing else.
 
 use crate::database::{Database, Liked};
+use futures_util::FutureExt;
 
 /// Holds the line while `others` come to stand in it, so that they form one group.
 async fn in_one_group<T: Send + 'static>(
@@ -77,6 +78,37 @@ async fn who_leaves_the_shared_transaction_fails_its_group_and_nobody_is_answere
         let accepted = i64::try_from(accepted).unwrap();
         assert_eq!((d.number(ROWS).await, d.number(MESSAGES).await), (accepted, accepted));
         d.like(1).await.unwrap();
+    }
+}
+
+/// Keeps the thread of a connection busy for a while.
+const SLOW: &str = "with recursive count(n) as (values (1) union all select n + 1 from count
+    where n < 400000) select sum(n) from count";
+
+/// Says three things one after the other, and waits for the answer to none, as a request does whose
+/// client has hung up each time: what is still to be said when it goes must be taken back too.
+fn hang_up(d: &Database) -> tokio::task::JoinHandle<()> {
+    let consign = d.consign.clone();
+    tokio::spawn(async move {
+        let mut tx = consign.begin().await.unwrap();
+        assert!(sqlx::query(SLOW).execute(&mut *tx).now_or_never().is_none());
+        let _said = tx.publish(&Liked { article_id: 666 }).into_future().now_or_never();
+        let insert = sqlx::query("insert into likes (article_id) values (666)");
+        assert!(insert.execute(&mut *tx).now_or_never().is_none());
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_nobody_waits_for_is_taken_back_with_its_request() {
+    for _ in 0..5 {
+        let d = Database::new().await;
+        let first = d.consign.begin().await.unwrap();
+        let others = vec![like(&d, 1, Then::Commits)];
+        let gone = hang_up(&d);
+        in_one_group(others, first).await.pop().unwrap().unwrap();
+        gone.await.unwrap();
+        like(&d, 2, Then::Commits).await.unwrap().unwrap();
+        assert_eq!((d.number(ROWS).await, d.number(MESSAGES).await), (2, 2));
     }
 }
 
