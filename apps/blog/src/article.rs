@@ -2,6 +2,7 @@
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use consign::Receipt;
 use serde::Deserialize;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
@@ -92,12 +93,12 @@ pub(crate) async fn newest_of(
     .await?)
 }
 
-/// Publishes an article and answers its id: the row and its message, both or neither.
+/// Publishes an article and answers its id and receipt: the row and its message, both or neither.
 pub(crate) async fn publish(
     app: &App,
     author: &SignedIn,
     manuscript: &Manuscript,
-) -> Result<i64, Problem> {
+) -> Result<(i64, Receipt), Problem> {
     manuscript.check()?;
     let author_id = author.author_id;
     let mut tx = app.consign.begin().await?;
@@ -112,8 +113,7 @@ pub(crate) async fn publish(
     .fetch_one(&mut *tx)
     .await?;
     tx.publish(&ArticlePublished { article_id, author_id }).await?;
-    tx.commit().await?;
-    Ok(article_id)
+    Ok((article_id, tx.commit().await?))
 }
 
 /// Changes an article of the author's own, and answers it as it is now.
@@ -122,7 +122,7 @@ pub(crate) async fn edit(
     author: &SignedIn,
     article_id: i64,
     manuscript: Manuscript,
-) -> Result<Article, Problem> {
+) -> Result<(Article, Receipt), Problem> {
     manuscript.check()?;
     let (author_id, updated_at) = (author.author_id, Moment::now());
     let mut tx = app.consign.begin().await?;
@@ -141,8 +141,8 @@ pub(crate) async fn edit(
         return Err(why_not(&mut tx, article_id).await?);
     };
     tx.publish(&ArticleEdited { article_id, author_id }).await?;
-    tx.commit().await?;
-    Ok(Article {
+    let receipt = tx.commit().await?;
+    let article = Article {
         id: article_id,
         author_id,
         author: author.name.clone(),
@@ -150,11 +150,16 @@ pub(crate) async fn edit(
         body: manuscript.body,
         published_at: Moment::from_milliseconds(published_at),
         updated_at,
-    })
+    };
+    Ok((article, receipt))
 }
 
 /// Deletes an article of the author's own.
-pub(crate) async fn delete(app: &App, author: &SignedIn, article_id: i64) -> Result<(), Problem> {
+pub(crate) async fn delete(
+    app: &App,
+    author: &SignedIn,
+    article_id: i64,
+) -> Result<Receipt, Problem> {
     let author_id = author.author_id;
     let mut tx = app.consign.begin().await?;
     let deleted = sqlx::query("delete from articles where id = ?1 and author_id = ?2")
@@ -166,8 +171,7 @@ pub(crate) async fn delete(app: &App, author: &SignedIn, article_id: i64) -> Res
         return Err(why_not(&mut tx, article_id).await?);
     }
     tx.publish(&ArticleDeleted { article_id, author_id }).await?;
-    tx.commit().await?;
-    Ok(())
+    Ok(tx.commit().await?)
 }
 
 impl Manuscript {

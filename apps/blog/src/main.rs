@@ -20,6 +20,7 @@ mod mail;
 mod markdown;
 mod messages;
 mod moment;
+mod own_writes;
 mod passwords;
 mod problem;
 mod ready;

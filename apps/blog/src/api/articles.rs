@@ -12,6 +12,7 @@ use crate::body::Input;
 use crate::login::SignedIn;
 use crate::markdown;
 use crate::moment::Moment;
+use crate::own_writes::Changed;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -31,9 +32,9 @@ pub(super) async fn create(
     author: SignedIn,
     Input(manuscript): Input<Manuscript>,
 ) -> Result<impl IntoResponse, Problem> {
-    let id = article::publish(&app, &author, &manuscript).await?;
+    let (id, receipt) = article::publish(&app, &author, &manuscript).await?;
     let location = [(header::LOCATION, format!("/api/articles/{id}"))];
-    Ok((StatusCode::CREATED, location, Json(json!({ "id": id }))))
+    Ok((StatusCode::CREATED, location, Changed(receipt), Json(json!({ "id": id }))))
 }
 
 pub(super) async fn show(State(app): State<App>, Id(id): Id) -> Result<Json<Answer>, Problem> {
@@ -45,17 +46,18 @@ pub(super) async fn replace(
     author: SignedIn,
     Id(id): Id,
     Input(manuscript): Input<Manuscript>,
-) -> Result<Json<Answer>, Problem> {
-    Ok(Json(article::edit(&app, &author, id, manuscript).await?.into()))
+) -> Result<(Changed, Json<Answer>), Problem> {
+    let (article, receipt) = article::edit(&app, &author, id, manuscript).await?;
+    Ok((Changed(receipt), Json(article.into())))
 }
 
 pub(super) async fn delete(
     State(app): State<App>,
     author: SignedIn,
     Id(id): Id,
-) -> Result<StatusCode, Problem> {
-    article::delete(&app, &author, id).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<impl IntoResponse, Problem> {
+    let receipt = article::delete(&app, &author, id).await?;
+    Ok((StatusCode::NO_CONTENT, Changed(receipt), ()))
 }
 
 impl From<Article> for Answer {

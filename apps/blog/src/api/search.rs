@@ -6,6 +6,8 @@ use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::config::WorkerName;
+use crate::own_writes::{Own, Shown};
 use crate::problem::Problem;
 use crate::search;
 use crate::state::App;
@@ -21,10 +23,12 @@ pub(super) struct Question {
 
 pub(super) async fn find(
     State(app): State<App>,
+    own: Own,
     question: Result<Query<Question>, QueryRejection>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<(Shown, Json<Value>), Problem> {
     let Query(question) = question.map_err(|error| Problem::invalid(error.body_text()))?;
     let limit = question.limit.unwrap_or(LIMIT_DEFAULT);
+    let shown = own.seen_by(&app, WorkerName::Search).await?;
     let articles = search::find(&app, &question.q, limit).await?;
-    Ok(Json(json!({ "articles": articles })))
+    Ok((shown, Json(json!({ "articles": articles }))))
 }

@@ -9,6 +9,8 @@ use super::frame::Frame;
 use super::page::Page;
 use crate::article;
 use crate::author::{self, Name};
+use crate::config::WorkerName;
+use crate::own_writes::Kept;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -20,6 +22,8 @@ pub(super) struct AuthorPage {
     name: String,
     articles: i64,
     live: bool,
+    /// What its author changed last is not counted yet.
+    late: bool,
     own: bool,
     listing: Listing,
 }
@@ -27,9 +31,12 @@ pub(super) struct AuthorPage {
 pub(super) async fn show(
     State(app): State<App>,
     frame: Frame,
+    kept: Kept,
     Name(name): Name,
     Asked(place): Asked<Place>,
 ) -> Result<Page<AuthorPage>, Problem> {
+    let own = frame.reader.as_ref().is_some_and(|reader| reader.name == name);
+    let late = own && !kept.is_seen_by(&app, WorkerName::Counter).await;
     let author = author::find(&app, &name).await?;
     let articles = article::newest_of(&app, author.id, place.before(), Place::limit()).await?;
     Ok(Page(AuthorPage {
@@ -37,7 +44,8 @@ pub(super) async fn show(
         name: author.name,
         articles: author.articles,
         live: false,
-        own: frame.is_of(author.id),
+        late,
+        own,
         listing: place.listing(articles),
         frame,
     }))

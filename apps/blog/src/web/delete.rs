@@ -13,6 +13,7 @@ use super::notice::{self, Notice};
 use super::page::Page;
 use crate::article::{self, Article, Id};
 use crate::login::SignedIn;
+use crate::own_writes::kept_by;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -45,8 +46,8 @@ pub(super) async fn delete(
     request: HeaderMap,
 ) -> Result<Response, Problem> {
     let begun = Instant::now();
-    article::delete(&app, &reader, id).await?;
+    let receipt = article::delete(&app, &reader, id).await?;
     let notice = Notice::Deleted(begun.elapsed());
     let page = Redirect::to(&format!("/authors/{}", reader.name));
-    Ok(notice::said_by(&request, notice, page))
+    Ok(kept_by(&request, &receipt, notice::said_by(&request, notice, page)))
 }

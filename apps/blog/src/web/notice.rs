@@ -86,10 +86,8 @@ impl Notice {
     /// What nobody waits for.
     pub(super) fn later(self) -> &'static str {
         match self {
-            Self::Edited(_) => "the search will know in a moment",
-            Self::Published(_) | Self::Deleted(_) => {
-                "the count and the search will know in a moment"
-            }
+            Self::Published(_) => "the count and the search will know in a moment",
+            Self::Edited(_) | Self::Deleted(_) => "the search will know in a moment",
         }
     }
 }

@@ -6,6 +6,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
+use consign::Receipt;
 use serde::Deserialize;
 
 use super::account::sign_in_first;
@@ -17,6 +18,7 @@ use super::page::Page;
 use crate::article::{self, Id, Manuscript};
 use crate::blank::is_blank;
 use crate::login::SignedIn;
+use crate::own_writes::kept_by;
 use crate::problem::Problem;
 use crate::state::App;
 
@@ -34,6 +36,13 @@ struct Draft {
     /// The article that is changed; none for a new one.
     id: Option<i64>,
     manuscript: Manuscript,
+}
+
+/// What was stored, and what is said of it.
+struct Stored {
+    id: i64,
+    receipt: Receipt,
+    notice: Notice,
 }
 
 /// What the form sends: by which of its two buttons, too.
@@ -115,8 +124,9 @@ async fn take(
         None => Err(signed_out()),
     };
     match stored {
-        Ok((id, notice)) => {
-            notice::said_by(request, notice, Redirect::to(&format!("/articles/{id}")))
+        Ok(Stored { id, receipt, notice }) => {
+            let page = Redirect::to(&format!("/articles/{id}"));
+            kept_by(request, &receipt, notice::said_by(request, notice, page))
         }
         Err(problem) => draft.again(frame, &problem),
     }
@@ -130,7 +140,7 @@ impl WritePage {
 
 impl Draft {
     /// Publishes or changes the article, and measures how long its author waited for that.
-    async fn store(&self, app: &App, author: &SignedIn) -> Result<(i64, Notice), Problem> {
+    async fn store(&self, app: &App, author: &SignedIn) -> Result<Stored, Problem> {
         // A program may store blanks; a person who sends them pressed the button too early.
         if is_blank(&self.manuscript.body) {
             return Err(Problem::invalid("the text is empty"));
@@ -138,12 +148,12 @@ impl Draft {
         let begun = Instant::now();
         match self.id {
             None => {
-                let id = article::publish(app, author, &self.manuscript).await?;
-                Ok((id, Notice::Published(begun.elapsed())))
+                let (id, receipt) = article::publish(app, author, &self.manuscript).await?;
+                Ok(Stored { id, receipt, notice: Notice::Published(begun.elapsed()) })
             }
             Some(id) => {
-                article::edit(app, author, id, self.manuscript.clone()).await?;
-                Ok((id, Notice::Edited(begun.elapsed())))
+                let (_, receipt) = article::edit(app, author, id, self.manuscript.clone()).await?;
+                Ok(Stored { id, receipt, notice: Notice::Edited(begun.elapsed()) })
             }
         }
     }

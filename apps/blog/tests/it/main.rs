@@ -24,6 +24,7 @@ mod load;
 mod mail;
 mod openapi;
 mod overload;
+mod own_writes;
 mod pages;
 mod process;
 mod ready;
