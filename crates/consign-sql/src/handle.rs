@@ -1,5 +1,6 @@
 //! The application's database, opened: what the facade's `Consign` wraps.
 
+use crate::at_commit::AtCommit;
 use crate::callers::Callers;
 use crate::catch_up::{CatchUp, CatchUps};
 use crate::connection::{Connections, Role};
@@ -60,11 +61,13 @@ pub struct LogOptions {
     pub clock: Arc<dyn Clock>,
     /// Bytes of the log, about: what is read is removed early where it has more.
     pub log_bytes_max: Option<u64>,
+    /// Is asked at each commit of the workers: for tests.
+    pub at_commit: Option<Arc<dyn AtCommit>>,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), log_bytes_max: None }
+        Self { clock: Arc::new(SystemClock), log_bytes_max: None, at_commit: None }
     }
 }
 
@@ -100,7 +103,7 @@ impl Log {
             line: Line::new(connections.clone(), Waiting::open(&path)?),
             callers: Callers::default(),
             catch_ups: CatchUps::default(),
-            writers: Writers::new(connections.clone(), path.clone()),
+            writers: Writers::new(connections.clone(), path.clone(), options.at_commit),
             watch: Watch::new(connections.clone(), path.clone()),
             clock: options.clock,
             log_bytes_max: options.log_bytes_max,
@@ -152,7 +155,8 @@ impl Log {
     /// # Errors
     /// What SQLite says.
     pub async fn subscriptions(&self) -> Result<Vec<SubscriptionStatus>> {
-        status::subscriptions(&mut self.open_reads().await?).await
+        let (mut reads, now) = (self.open_reads().await?, self.clock().now());
+        status::at(&mut reads, now).await
     }
 
     /// A connection of its own to read on, for somebody who asks now and then.

@@ -2,6 +2,7 @@
 //!
 //! The only crate with SQL. Applications use the facade `consign`.
 
+mod at_commit;
 mod callers;
 mod catch_up;
 mod command;
@@ -21,11 +22,13 @@ mod ledger;
 mod line;
 mod liveness;
 mod migrate;
+mod outstanding;
 mod owner;
 mod place;
 #[cfg(test)]
 mod plans;
 mod publish;
+mod published;
 mod queue_ledger;
 mod rebuild;
 mod receive;
@@ -47,11 +50,13 @@ mod waiting;
 mod watch;
 mod writer;
 
+pub use at_commit::{AtCommit, CommitPoint, Side};
 pub use catch_up::CatchUp;
 pub use dead_letters::{DeadLetter, DeadLetters, ParkedKey};
 pub use explain::SubscriptionState;
 pub use handle::{Log, LogOptions, NewTopic};
 pub use ledger::SqlLedger;
+pub use outstanding::Outstanding;
 pub use rebuild::Rebuild;
 pub use receive::LogReader;
 pub use request::{Request, RequestStatus, Selection};

@@ -8,7 +8,7 @@ use crate::standstill;
 use consign_core::{Clock, Result, SystemClock};
 use rusqlite::{Connection, Row, params};
 use sqlx::SqliteConnection;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The row at a cursor is the oldest message that is not passed.
 const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads,
@@ -63,11 +63,19 @@ pub struct SubscriptionStatus {
 /// # Errors
 /// What SQLite says.
 pub async fn subscriptions(connection: &mut SqliteConnection) -> Result<Vec<SubscriptionStatus>> {
-    let now = micros(SystemClock.now());
+    at(connection, SystemClock.now()).await
+}
+
+/// The same, where it is `now`.
+pub(crate) async fn at(
+    connection: &mut SqliteConnection,
+    now: SystemTime,
+) -> Result<Vec<SubscriptionStatus>> {
+    let now = micros(now);
     in_one_long_hop(connection, "look at the subscriptions", |db| all(db, now)).await
 }
 
-fn all(db: &Connection, now: i64) -> rusqlite::Result<Vec<SubscriptionStatus>> {
+pub(crate) fn all(db: &Connection, now: i64) -> rusqlite::Result<Vec<SubscriptionStatus>> {
     let mut select = db.prepare_cached(SELECT)?;
     let rows =
         select.query_map([OFFSET_BITS], |row| Ok((row.get::<_, i64>(0)?, read(row, now)?)))?;

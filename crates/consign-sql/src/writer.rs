@@ -3,6 +3,7 @@
 mod open;
 mod publishing;
 
+use crate::at_commit::{AtCommit, CommitPoint, Side};
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::handle::Log;
@@ -35,6 +36,7 @@ pub(crate) struct Writers {
     slot: Arc<Mutex<Slot>>,
     paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
     publishers: Publishers,
+    at_commit: Option<Arc<dyn AtCommit>>,
 }
 
 #[derive(Debug)]
@@ -57,9 +59,13 @@ struct Writer {
 }
 
 impl Writers {
-    pub(crate) fn new(connections: Connections, path: PathBuf) -> Self {
+    pub(crate) fn new(
+        connections: Connections,
+        path: PathBuf,
+        at_commit: Option<Arc<dyn AtCommit>>,
+    ) -> Self {
         let slot = Arc::new(Mutex::new(Slot { connections, path, writer: None }));
-        Self { slot, paces: Arc::default(), publishers: Publishers::default() }
+        Self { slot, paces: Arc::default(), publishers: Publishers::default(), at_commit }
     }
 
     /// Messages that the next transaction of a subscription should take.
@@ -110,6 +116,7 @@ impl Writers {
             paces: Arc::clone(&self.paces),
             fold: None,
             publishing: None,
+            at_commit: self.at_commit.clone(),
         })
     }
 }
@@ -204,6 +211,7 @@ pub struct WorkerTransaction {
     fold: Option<(SubscriptionId, usize)>,
     /// A handler's may publish.
     publishing: Option<Publishing>,
+    at_commit: Option<Arc<dyn AtCommit>>,
 }
 
 #[derive(Debug)]
@@ -214,7 +222,8 @@ enum Tx {
 
 impl WorkerTransaction {
     pub(crate) fn reads(connection: SqliteConnection) -> Self {
-        Self { tx: Tx::Reads(connection), paces: Arc::default(), fold: None, publishing: None }
+        let tx = Tx::Reads(connection);
+        Self { tx, paces: Arc::default(), fold: None, publishing: None, at_commit: None }
     }
 
     /// Says what the transaction takes, so that the next one's size can be learnt.
@@ -244,6 +253,7 @@ impl WorkerTransaction {
 
     /// Commits; what follows in the turn goes on without the caller.
     pub(crate) async fn commit(mut self) -> Result {
+        self.reached(Side::Before).await;
         let Tx::Writes(open) = &mut self.tx else { return Ok(()) };
         if let Some(publishing) = &mut self.publishing {
             let open = open.as_mut().expect("it ends once");
@@ -261,7 +271,16 @@ impl WorkerTransaction {
         self.learn(&mut open, held, commit);
         self.publishing.take().into_iter().for_each(Publishing::committed);
         tokio::spawn(open.rest(held));
+        self.reached(Side::After).await;
         Ok(())
+    }
+
+    /// Asks a test whether it goes on.
+    async fn reached(&self, side: Side) {
+        if let (Some(at_commit), Tx::Writes(_)) = (&self.at_commit, &self.tx) {
+            let messages = self.fold.map(|(_, messages)| messages);
+            at_commit.reached(CommitPoint { side, messages }).await;
+        }
     }
 
     pub(crate) async fn rollback(mut self) {

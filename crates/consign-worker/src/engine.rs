@@ -97,7 +97,8 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
         }
         let topic = Topic::new(P::Event::TOPIC)?;
         let reader = self.shared.driver.reader(&topic).await?;
-        let mut poll = Poll::start(reader, judge::<P::Event>);
+        let ledger = Arc::clone(&self.shared.ledger);
+        let mut poll = Poll::start(reader, judge::<P::Event>, move || ledger.now());
         self.assigned.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();

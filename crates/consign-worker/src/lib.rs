@@ -31,6 +31,6 @@ pub use handler::{
     HandlerFn, HandlerOutput, Input, State,
 };
 pub use queue_builder::{Queue, queue};
-pub use schedule::{Cron, Missed, Tick, cron};
+pub use schedule::{Cron, Missed, Tick, cron, next_tick};
 pub use subscription::{Stream, Subscribe, Subscription, stream};
 pub use worker::{Running, start};

@@ -1,9 +1,7 @@
 //! Reads pages and decodes them, while the last batch commits.
 
 use crate::kinds::Judged;
-use consign_core::{
-    Clock, Envelope, Error, Offset, PageRequest, Partition, Reader, Result, SystemClock,
-};
+use consign_core::{Envelope, Error, Offset, PageRequest, Partition, Reader, Result};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::sync::mpsc;
@@ -66,10 +64,15 @@ pub(crate) struct Poll<M> {
 }
 
 impl<M: Send + 'static> Poll<M> {
-    pub(crate) fn start(reader: impl Reader, judge: impl Judge<M>) -> Self {
+    /// `now` says the time, by the ledger's clock.
+    pub(crate) fn start(
+        reader: impl Reader,
+        judge: impl Judge<M>,
+        now: impl Fn() -> SystemTime + Send + 'static,
+    ) -> Self {
         let (asks, asked) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
-        let task = tokio::spawn(read(reader, judge, asked, answer));
+        let task = tokio::spawn(read(reader, judge, now, asked, answer));
         Self { asks, answers, is_asked: false, is_over: false, task }
     }
 
@@ -122,6 +125,7 @@ impl<M> Drop for Poll<M> {
 async fn read<M>(
     mut reader: impl Reader,
     judge: impl Judge<M>,
+    now: impl Fn() -> SystemTime + Send + 'static,
     mut asked: mpsc::Receiver<Ask>,
     answer: mpsc::Sender<Answer<M>>,
 ) {
@@ -133,7 +137,7 @@ async fn read<M>(
                 .map(|((request, reading), page)| Judgement {
                     partition: request.partition,
                     reading,
-                    messages: judge_all(page.messages, &named, &judge),
+                    messages: judge_all(page.messages, &named, &judge, now()),
                     more: page.more,
                 })
                 .collect()
@@ -148,8 +152,8 @@ fn judge_all<M>(
     messages: impl Iterator<Item = (Offset, Envelope)>,
     named: &[String],
     judge: &impl Judge<M>,
+    now: SystemTime,
 ) -> Vec<Letter<M>> {
-    let now = SystemClock.now();
     let mut letters = Vec::with_capacity(messages.size_hint().0);
     for (offset, envelope) in messages {
         let bytes = envelope.payload.len() + envelope.headers.len();
@@ -208,7 +212,7 @@ mod tests {
     fn a_task_that_ended_is_an_error_and_no_silence() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let waits = async {
-            let mut poll = Poll::start(Panics, judge::<Nothing>);
+            let mut poll = Poll::start(Panics, judge::<Nothing>, || std::time::UNIX_EPOCH);
             poll.ask(Ask { requests: Vec::new(), named: Arc::default() });
             let answer = poll.answer();
             let answer = tokio::time::timeout(std::time::Duration::from_secs(10), answer).await;

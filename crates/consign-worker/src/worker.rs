@@ -118,6 +118,15 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Ends at once, as a crash would, and waits until nothing of it is left: for tests.
+    #[doc(hidden)]
+    pub async fn kill(mut self) {
+        self.tasks.shutdown().await;
+        self.beats.shutdown().await;
+    }
+}
+
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Running").field("tasks", &self.tasks.len()).finish_non_exhaustive()

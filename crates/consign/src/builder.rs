@@ -3,7 +3,7 @@
 use crate::sqlite::Consign;
 use crate::{Message, Result};
 use consign_core::Clock;
-use consign_sql::{Log, LogOptions, NewTopic};
+use consign_sql::{AtCommit, Log, LogOptions, NewTopic};
 use sqlx::SqlitePool;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -44,6 +44,13 @@ impl Builder {
     #[doc(hidden)]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.options.clock = clock;
+        self
+    }
+
+    /// Is asked at each commit of the workers: for tests that end them there.
+    #[doc(hidden)]
+    pub fn at_commit(mut self, at_commit: Arc<dyn AtCommit>) -> Self {
+        self.options.at_commit = Some(at_commit);
         self
     }
 

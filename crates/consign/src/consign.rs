@@ -18,7 +18,9 @@ impl Consign {
         Self { log }
     }
 
-    pub(crate) fn log(&self) -> &Log {
+    /// What it stands on: for consign's own crates.
+    #[doc(hidden)]
+    pub fn log(&self) -> &Log {
         &self.log
     }
 

@@ -64,7 +64,7 @@ pub use consign_worker::{
 };
 
 pub use self::builder::{Builder, Topic, topic};
-pub use self::workers::{NothingSubscribed, Workers};
+pub use self::workers::{NothingSubscribed, Subscribed, Workers};
 
 /// The names of SQLite: `use consign::sqlite::{Consign, Tx};`.
 pub mod sqlite {

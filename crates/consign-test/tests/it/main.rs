@@ -2,8 +2,14 @@
 #![allow(clippy::disallowed_methods, clippy::print_stdout, reason = "tests read and write files")]
 
 mod bad_histories;
+#[cfg(feature = "harness")]
+mod examples;
 mod files;
 mod good_histories;
+#[cfg(feature = "harness")]
+mod harness;
 mod model;
 mod mutations;
 mod simulation;
+#[cfg(feature = "harness")]
+mod torture;

@@ -104,7 +104,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.place().await?;
         let topic = Topic::new(H::Message::TOPIC)?;
         let reader = self.shared.driver.reader(&topic).await?;
-        let mut poll = Poll::start(reader, kinds::sort::<H::Message>);
+        let ledger = Arc::clone(&self.shared.ledger);
+        let mut poll = Poll::start(reader, kinds::sort::<H::Message>, move || ledger.now());
         self.holding.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();

@@ -8,3 +8,4 @@ mod times;
 pub use cron::{Cron, Missed, Tick, cron};
 pub(crate) use promoter::Promoter;
 pub(crate) use ticker::Ticker;
+pub use times::next_tick;

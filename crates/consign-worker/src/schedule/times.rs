@@ -58,6 +58,15 @@ impl Times {
     }
 }
 
+/// When the tick after `last` is due, of a cron whose times are written so: for tests, which look
+/// whether it has come. `None`: never.
+#[doc(hidden)]
+#[must_use]
+pub fn next_tick(times: &str, last: SystemTime) -> Option<SystemTime> {
+    let (pattern, zone) = times.rsplit_once(' ')?;
+    Times::new(pattern, zone).ok()?.after(last)
+}
+
 impl fmt::Display for Times {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
