@@ -11,7 +11,7 @@ use consign::{Message, Result, Running, Subscribed, Workers};
 use consign_core::{BoxError, BoxFuture, Clock, Error, Topic};
 use consign_sql::Side;
 pub use crash::CrashPoint;
-pub(crate) use crash::{Crash, Plan};
+pub(crate) use crash::{Class, Crash, Plan};
 use process::{Ended, Process};
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};

@@ -2,7 +2,7 @@
 
 mod report;
 
-use crate::harness::{Crash, Harness, Plan};
+use crate::harness::{Class, Crash, Harness, Plan};
 use consign::{Result, Subscribed, Workers};
 use consign_core::{BoxError, Error};
 use consign_sql::Side;
@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Commits of a scenario's worker process that are crashed at, at most.
+/// Commits of one class that a scenario's worker process is crashed at, at most.
 const COMMITS_MAX: u32 = 500;
 
 /// Runs `scenario` cleanly, then once more for each commit of its workers and each side of it,
@@ -47,21 +47,32 @@ where
         return Err(differs(&clean, &again));
     }
     let mut report = Report { clean, crashes: 0, differences: Vec::new() };
-    for nth in 1..=COMMITS_MAX {
-        let before = report.crashes;
-        for side in [Side::Before, Side::After] {
-            let round = Round::planned(Plan::nth(nth, side));
-            let end = run(round.clone()).await;
-            report.add(round.crash.point(), end.map_err(|error| error.to_string()));
-        }
-        if report.crashes == before {
-            return Ok(report);
+    for class in Class::ALL {
+        let mut nth = 0;
+        loop {
+            nth += 1;
+            let before = report.crashes;
+            for side in [Side::Before, Side::After] {
+                let round = Round::planned(Plan::nth(class, nth, side));
+                let end = run(round.clone()).await;
+                report.add(round.crash.point(), end.map_err(|error| error.to_string()));
+            }
+            if report.crashes == before {
+                break;
+            }
+            if nth == COMMITS_MAX {
+                return Err(too_long());
+            }
         }
     }
+    Ok(report)
+}
+
+fn too_long() -> Error {
     let message = format!(
         "the scenario's workers commit more than {COMMITS_MAX} times: publish fewer messages"
     );
-    Err(Error::new("torture-long", message))
+    Error::new("torture-long", message)
 }
 
 fn differs(one: &impl Debug, other: &impl Debug) -> Error {

@@ -14,8 +14,24 @@ pub(crate) struct Plan(Option<(Which, Side)>);
 enum Which {
     /// The next one of an effect.
     Effect,
-    /// So many have been before it, whatever they are of.
-    After(u32),
+    /// Of its class, so many have been before it.
+    After(Class, u32),
+}
+
+/// Commits are counted by what they are of: how many are the worker's own is a matter of timing, and
+/// must not move the ones of effects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Class {
+    Effects,
+    Own,
+}
+
+impl Class {
+    pub(crate) const ALL: [Self; 2] = [Self::Effects, Self::Own];
+
+    fn of(at: CommitPoint) -> Self {
+        if at.messages.is_some() { Self::Effects } else { Self::Own }
+    }
 }
 
 impl Plan {
@@ -23,9 +39,9 @@ impl Plan {
         Self(Some((Which::Effect, side)))
     }
 
-    /// The first commit of the process is number 1.
-    pub(crate) fn nth(nth: u32, side: Side) -> Self {
-        Self(Some((Which::After(nth - 1), side)))
+    /// The first commit of a class is number 1.
+    pub(crate) fn nth(class: Class, nth: u32, side: Side) -> Self {
+        Self(Some((Which::After(class, nth - 1), side)))
     }
 }
 
@@ -42,11 +58,11 @@ impl fmt::Display for CrashPoint {
             Side::Before => "before",
             Side::After => "after",
         };
-        write!(f, "{side} commit {} of the worker process", self.nth)?;
+        let nth = self.nth;
         match self.at.messages {
-            Some(1) => write!(f, " (the effect of 1 message)"),
-            Some(messages) => write!(f, " (the effects of {messages} messages)"),
-            None => write!(f, " (its own bookkeeping)"),
+            Some(1) => write!(f, "{side} commit {nth} of effects (1 message)"),
+            Some(messages) => write!(f, "{side} commit {nth} of effects ({messages} messages)"),
+            None => write!(f, "{side} commit {nth} of the worker's own bookkeeping"),
         }
     }
 }
@@ -62,8 +78,8 @@ pub(crate) struct Crash {
 struct State {
     plan: Plan,
     is_leaving: bool,
-    before: u32,
-    after: u32,
+    /// Commits so far.
+    reached: Vec<(Class, Side)>,
     happened: Option<CrashPoint>,
 }
 
@@ -107,13 +123,13 @@ impl Crash {
         if state.is_leaving {
             return state.happened.is_some();
         }
-        let count = if at.side == Side::Before { &mut state.before } else { &mut state.after };
-        *count += 1;
-        let nth = *count;
+        let point = (Class::of(at), at.side);
+        let nth = 1 + count(state.reached.iter().filter(|reached| **reached == point));
+        state.reached.push(point);
         let is_here = state.plan.0.is_some_and(|(which, side)| {
             let is_it = match which {
                 Which::Effect => at.messages.is_some(),
-                Which::After(others) => nth > others,
+                Which::After(class, others) => class == point.0 && nth > others,
             };
             is_it && side == at.side
         });
@@ -136,4 +152,8 @@ impl AtCommit for Crash {
         self.happened.notify_one();
         Box::pin(std::future::pending())
     }
+}
+
+fn count(commits: impl Iterator) -> u32 {
+    u32::try_from(commits.count()).expect("a test is short")
 }

@@ -95,7 +95,7 @@ async fn an_effect_outside_of_the_transaction_is_found_with_the_crash_that_doubl
     let more = |rows: &Rows| rows.iter().map(|(_, n)| n).sum::<i64>() > 3;
     assert!(doubled.clone().count() > 0 && doubled.clone().all(more), "{report}");
     assert!(report.to_string().contains("crashed before commit "), "{report}");
-    assert!(report.to_string().contains("(the effect"), "{report}");
+    assert!(report.to_string().contains(" of effects ("), "{report}");
 }
 
 #[tokio::test]
