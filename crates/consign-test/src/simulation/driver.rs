@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 /// The log, from one process.
 #[derive(Clone, Debug)]
-pub(super) struct SimDriver {
+pub struct SimDriver {
     pub(super) world: Arc<World>,
     pub(super) process: u32,
 }

@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// Who is silent for so long may be dead.
-const LEASE: Duration = Duration::from_secs(30);
+pub(super) const LEASE: Duration = Duration::from_secs(30);
 
 /// The database, from one process.
 #[derive(Debug)]
-pub(super) struct SimLedger {
+pub struct SimLedger {
     world: Arc<World>,
     process: u32,
     /// Workers that were alive when this process looked.
@@ -29,6 +29,10 @@ pub(super) struct SimLedger {
 impl SimLedger {
     pub(super) fn new(world: &Arc<World>, process: u32) -> Self {
         Self { world: Arc::clone(world), process, seen: Mutex::default() }
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.process
     }
 
     fn me(&self) -> Result<WorkerId> {

@@ -1,7 +1,7 @@
 //! The log of the one simulated topic.
 
 use super::work::Work;
-use consign_core::{Envelope, Key, MessageId, Offset, Partition, RoundRobin, partition_of};
+use consign_core::{Draft, Envelope, Key, MessageId, Offset, Partition, RoundRobin, partition_of};
 use consign_core::{Kind, Message};
 use std::time::SystemTime;
 use uuid::Uuid;
@@ -40,6 +40,23 @@ impl Log {
             payload: work.encode().expect("numbers can be written"),
         });
         (partition, offset)
+    }
+
+    /// Appends a message that is no work of a schedule.
+    pub(super) fn append_draft(&mut self, draft: Draft, now: SystemTime) {
+        let partition = match &draft.key {
+            Some(key) => partition_of(key, PARTITIONS),
+            None => self.without_key.next(PARTITIONS),
+        };
+        self.partitions[usize::from(partition.0)].push(Envelope {
+            id: MessageId(Uuid::now_v7()),
+            kind: draft.kind.name.into(),
+            version: draft.kind.version,
+            key: draft.key,
+            published_at: now,
+            headers: draft.headers,
+            payload: draft.payload,
+        });
     }
 
     pub(super) fn end(&self, partition: Partition) -> Offset {

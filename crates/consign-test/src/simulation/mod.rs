@@ -32,11 +32,13 @@ mod plan;
 mod rows;
 mod scan;
 mod schedule;
+mod subject;
 mod transaction;
 mod work;
 mod world;
 
 pub use mutant::Mutant;
+pub use subject::Simulated;
 
 use crate::History;
 use crate::checker::{Expected, Scan, Verdict, check};

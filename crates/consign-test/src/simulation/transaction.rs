@@ -14,7 +14,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 /// What handlers write through.
-pub(super) struct Connection {
+pub struct Connection {
     pub(super) world: Arc<World>,
     pub(super) process: u32,
     pub(super) rows: Rows,
@@ -40,7 +40,7 @@ pub(super) struct Effect {
 
 /// A transaction, as the worker owns it.
 #[derive(Debug)]
-pub(super) struct Transaction(Connection);
+pub struct Transaction(Connection);
 
 impl Transaction {
     /// Begins; with `lock`, it may write.

@@ -3,6 +3,8 @@
 
 mod bad_histories;
 #[cfg(feature = "harness")]
+mod conformance;
+#[cfg(feature = "harness")]
 mod examples;
 mod files;
 mod good_histories;
