@@ -43,9 +43,18 @@ type Kept = Result<(), Broken>;
 /// A promise, and how it is tried.
 struct Promise<S> {
     name: &'static str,
-    /// Whether a subject that can do this much makes it.
-    is_made: fn(&Capabilities) -> bool,
-    attempt: for<'s> fn(&'s S) -> Pin<Box<dyn Future<Output = Kept> + 's>>,
+    is_made: Made,
+    attempt: Attempt<S>,
+}
+
+/// Whether a subject that can do this much makes the promise.
+type Made = fn(&Capabilities) -> bool;
+type Attempt<S> = for<'s> fn(&'s S) -> Pin<Box<dyn Future<Output = Kept> + 's>>;
+
+impl<S> Promise<S> {
+    fn new(name: &'static str, is_made: Made, attempt: Attempt<S>) -> Self {
+        Self { name, is_made, attempt }
+    }
 }
 
 /// The names of all promises.
@@ -76,73 +85,29 @@ pub async fn try_one<S: Subject>(name: &str, subject: &S) -> Option<Result<(), B
 
 /// All of them: first of the log, then of cursors and owners, then of queues, then of schedules.
 fn promises<S: Subject>() -> Vec<Promise<S>> {
-    let always: fn(&Capabilities) -> bool = |_| true;
-    let schedules: fn(&Capabilities) -> bool = |can| can.schedules;
+    let always: Made = |_| true;
+    let schedules: Made = |can| can.schedules;
     vec![
-        Promise {
-            name: publish::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(publish::attempt(s)),
-        },
-        Promise {
-            name: rollback::NAME,
-            is_made: |can| can.rolls_back,
-            attempt: |s| Box::pin(rollback::attempt(s)),
-        },
-        Promise { name: order::NAME, is_made: always, attempt: |s| Box::pin(order::attempt(s)) },
-        Promise {
-            name: replay::NAME,
-            is_made: |can| can.replays,
-            attempt: |s| Box::pin(replay::attempt(s)),
-        },
-        Promise {
-            name: changes::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(changes::attempt(s)),
-        },
-        Promise { name: place::NAME, is_made: always, attempt: |s| Box::pin(place::attempt(s)) },
-        Promise { name: atomic::NAME, is_made: always, attempt: |s| Box::pin(atomic::attempt(s)) },
-        Promise { name: cursor::NAME, is_made: always, attempt: |s| Box::pin(cursor::attempt(s)) },
-        Promise {
-            name: fencing::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(fencing::attempt(s)),
-        },
-        Promise {
-            name: ownership::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(ownership::attempt(s)),
-        },
-        Promise {
-            name: takeover::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(takeover::attempt(s)),
-        },
-        Promise {
-            name: restart::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(restart::attempt(s)),
-        },
-        Promise { name: kinds::NAME, is_made: always, attempt: |s| Box::pin(kinds::attempt(s)) },
-        Promise { name: settle::NAME, is_made: always, attempt: |s| Box::pin(settle::attempt(s)) },
-        Promise { name: marks::NAME, is_made: always, attempt: |s| Box::pin(marks::attempt(s)) },
-        Promise { name: retry::NAME, is_made: always, attempt: |s| Box::pin(retry::attempt(s)) },
-        Promise { name: parked::NAME, is_made: always, attempt: |s| Box::pin(parked::attempt(s)) },
-        Promise {
-            name: dead_letter::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(dead_letter::attempt(s)),
-        },
-        Promise {
-            name: written::NAME,
-            is_made: always,
-            attempt: |s| Box::pin(written::attempt(s)),
-        },
-        Promise {
-            name: schedule::NAME,
-            is_made: schedules,
-            attempt: |s| Box::pin(schedule::attempt(s)),
-        },
-        Promise { name: tick::NAME, is_made: schedules, attempt: |s| Box::pin(tick::attempt(s)) },
+        Promise::new(publish::NAME, always, |s| Box::pin(publish::attempt(s))),
+        Promise::new(rollback::NAME, |can| can.rolls_back, |s| Box::pin(rollback::attempt(s))),
+        Promise::new(order::NAME, always, |s| Box::pin(order::attempt(s))),
+        Promise::new(replay::NAME, |can| can.replays, |s| Box::pin(replay::attempt(s))),
+        Promise::new(changes::NAME, always, |s| Box::pin(changes::attempt(s))),
+        Promise::new(place::NAME, always, |s| Box::pin(place::attempt(s))),
+        Promise::new(atomic::NAME, always, |s| Box::pin(atomic::attempt(s))),
+        Promise::new(cursor::NAME, always, |s| Box::pin(cursor::attempt(s))),
+        Promise::new(fencing::NAME, always, |s| Box::pin(fencing::attempt(s))),
+        Promise::new(ownership::NAME, always, |s| Box::pin(ownership::attempt(s))),
+        Promise::new(takeover::NAME, always, |s| Box::pin(takeover::attempt(s))),
+        Promise::new(restart::NAME, always, |s| Box::pin(restart::attempt(s))),
+        Promise::new(kinds::NAME, always, |s| Box::pin(kinds::attempt(s))),
+        Promise::new(settle::NAME, always, |s| Box::pin(settle::attempt(s))),
+        Promise::new(marks::NAME, always, |s| Box::pin(marks::attempt(s))),
+        Promise::new(retry::NAME, always, |s| Box::pin(retry::attempt(s))),
+        Promise::new(parked::NAME, always, |s| Box::pin(parked::attempt(s))),
+        Promise::new(dead_letter::NAME, always, |s| Box::pin(dead_letter::attempt(s))),
+        Promise::new(written::NAME, always, |s| Box::pin(written::attempt(s))),
+        Promise::new(schedule::NAME, schedules, |s| Box::pin(schedule::attempt(s))),
+        Promise::new(tick::NAME, schedules, |s| Box::pin(tick::attempt(s))),
     ]
 }
