@@ -37,7 +37,8 @@ pub trait Ledger: Send + Sync + 'static {
         subscriptions: &[SubscriptionId],
     ) -> impl Future<Output = Result<WorkerId>> + Send;
 
-    /// Renews this process's lease; `false`: others may have taken over, join again.
+    /// Renews this process's lease, also one that has run out while nobody took over; `false`: it is
+    /// no longer known, and has to join again.
     fn heartbeat(&self) -> impl Future<Output = Result<bool>> + Send;
 
     /// Leaves at once: others take over without waiting for a lease.

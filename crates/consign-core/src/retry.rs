@@ -70,7 +70,8 @@ pub enum Order {
     /// Later messages of its key wait behind it, in order; other keys flow.
     #[default]
     ParkKey,
-    /// Its whole partition waits, as on Kafka.
+    /// Its whole partition waits, as on Kafka; also while a message runs alone since it may have
+    /// killed its process, for about three commits each.
     Block,
     /// Nobody waits: it comes out of order.
     Skip,

@@ -29,15 +29,6 @@ pub trait QueueLedger: Ledger {
         purpose: Purpose,
     ) -> impl Future<Output = Result<Self::Transaction>> + Send;
 
-    /// Looks whether these epochs are still the newest; answers those that are not. First in a
-    /// transaction of handlers, so that nothing is run for another owner.
-    fn fenced(
-        &self,
-        tx: &mut Self::Transaction,
-        of: SubscriptionId,
-        owned: &[(Partition, Epoch)],
-    ) -> impl Future<Output = Result<Vec<Partition>>> + Send;
-
     /// A handler is about to be called: [`QueueLedger::has_written`] speaks of it.
     fn call_begins(&self, tx: &mut Self::Transaction);
 
@@ -113,8 +104,12 @@ pub struct Unfinished {
     pub marks: Vec<Offset>,
     /// Keys whose messages wait behind one that failed.
     pub parked: Vec<Key>,
-    /// The owner before died while others went on: what it had in hand may have killed it.
-    pub is_suspect: bool,
+    /// An owner died: what lies below, and is not finished, may have killed it. It is said until the
+    /// cursor has passed.
+    pub suspects_below: Option<Offset>,
+    /// The last message that waits to be run alone, of those whose key nobody has paused. With
+    /// [`Order::Block`](crate::Order::Block) its partition waits for it.
+    pub last_suspect: Option<Offset>,
 }
 
 /// What one transaction settles in one partition.

@@ -8,7 +8,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
 
 const MOVE: &str = "UPDATE consign_cursor
-    SET next_offset = ?1, passed = passed + ?1 - ?2, updated_at = ?3, suspect = 0,
+    SET next_offset = ?1, passed = passed + ?1 - ?2, updated_at = ?3,
+        suspect = CASE WHEN suspect > ?1 THEN suspect ELSE 0 END,
         applied = applied + ?4, marked = marked + ?5, dead = dead + ?6, waiting = waiting + ?7,
         discarded = discarded + ?8
     WHERE subscription = ?9 AND partition = ?10 AND epoch = ?11 AND next_offset = ?2";
@@ -119,22 +120,6 @@ impl CursorRow {
 /// How many messages were passed since nobody names their kind.
 pub(crate) fn total(skipped: &[(Arc<str>, u64)]) -> u64 {
     skipped.iter().map(|(_, total)| total).sum()
-}
-
-/// Answers those whose epoch is no longer the newest.
-pub(crate) fn fenced(
-    db: &Connection,
-    of: SubscriptionId,
-    topic: TopicRow,
-    owned: &[(Partition, Epoch)],
-) -> rusqlite::Result<Vec<Partition>> {
-    let mut fenced = Vec::new();
-    for (partition, epoch) in owned {
-        if CursorRow::new(of, topic, *partition).epoch(db)? != Some(*epoch) {
-            fenced.push(*partition);
-        }
-    }
-    Ok(fenced)
 }
 
 /// Moves the cursors of one stream; what is not [`Advanced::All`] must be rolled back.

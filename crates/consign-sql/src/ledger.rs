@@ -4,6 +4,7 @@ use crate::connection::Role;
 use crate::error;
 use crate::handle::Log;
 use crate::liveness::{self, Alive, Others};
+use crate::owner::Beat;
 use crate::publish::micros;
 use crate::retention::Retention;
 use crate::sqlite::thread::in_one_hop;
@@ -25,6 +26,9 @@ use uuid::Uuid;
 
 /// How long each step of leaving may take: the free lock says that we are gone, whatever is written.
 const LEAVE_MAX: Duration = Duration::from_secs(2);
+/// Whose own lease had run out lets others renew theirs for so long: a heartbeat that failed is tried
+/// again after a second, and waits for the write lock for 5.
+const JUDGES_NOBODY: Duration = Duration::from_secs(10);
 
 /// One worker process.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct SqlLedger {
     topics: Mutex<HashMap<SubscriptionId, TopicRow>>,
     me: Mutex<Option<Me>>,
     others: Mutex<Others>,
+    /// When this process last renewed a lease that had run out.
+    late: Mutex<Option<Instant>>,
     reads: AsyncMutex<Option<SqliteConnection>>,
     retention: AsyncMutex<Retention>,
 }
@@ -49,7 +55,8 @@ impl SqlLedger {
     pub fn new(log: Log) -> Self {
         let (topics, me, others) = (Mutex::default(), Mutex::default(), Mutex::default());
         let retention = AsyncMutex::new(Retention::new(log.log_bytes_max()));
-        Self { log, topics, me, others, reads: AsyncMutex::default(), retention }
+        let late = Mutex::default();
+        Self { log, topics, me, others, late, reads: AsyncMutex::default(), retention }
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -115,6 +122,14 @@ impl SqlLedger {
         answer
     }
 
+    /// The time by which the leases of others are judged. After nobody could write for a while all have
+    /// run out, and each is to renew its own before anybody takes over.
+    fn judged_at(&self, now: i64) -> i64 {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner);
+        let waits = late.is_some_and(|late| late.elapsed() < JUDGES_NOBODY);
+        if waits { i64::MIN } else { now }
+    }
+
     /// Buries those whose lock is free.
     async fn bury_dead(&self, of: SubscriptionId, members: &mut Members, me: WorkerId) -> Result {
         let path = self.log.path();
@@ -122,37 +137,24 @@ impl SqlLedger {
             let mut locks = self.others.lock().unwrap_or_else(PoisonError::into_inner);
             locks.dead(path, of, members.workers.clone(), me)
         };
-        let all = dead.all();
-        if all.is_empty() {
+        if dead.is_empty() {
             return Ok(());
         }
-        let (since, now) = (self.witnessed_since().await?, self.now_stored());
+        let now = self.now_stored();
         let bury = |db: &Connection| {
-            owner::suspect(db, &dead.witnessed, i64::MIN, now)?;
-            owner::suspect(db, &dead.found, since, now)?;
-            owner::bury(db, &all)
+            owner::suspect(db, &dead, now)?;
+            owner::bury(db, &dead)
         };
         self.write("take note of dead workers", bury).await?;
-        for worker in &all {
+        for worker in &dead {
             tracing::info!(worker = %worker.0, "a worker has died; its partitions are taken over");
             liveness::remove(path, *worker);
         }
-        members.workers.retain(|worker| !all.contains(worker));
-        let is_dead = |owner: &WorkerId| all.contains(owner);
+        members.workers.retain(|worker| !dead.contains(worker));
         for member in &mut members.partitions {
-            member.owner = member.owner.filter(|owner| !is_dead(owner));
+            member.owner = member.owner.filter(|owner| !dead.contains(owner));
         }
         Ok(())
-    }
-
-    /// When the first of those began that are alive: not only by their lease, which outlives them.
-    async fn witnessed_since(&self) -> Result<i64> {
-        let now = self.now_stored();
-        let leased = self.read("look who is alive", |db| owner::leased(db, now)).await?;
-        let ids = leased.iter().map(|(worker, _)| *worker).collect();
-        let dead = liveness::dead_of(self.log.path(), ids);
-        let living = leased.into_iter().filter(|(worker, _)| !dead.contains(worker));
-        Ok(living.map(|(_, started_at)| started_at).min().unwrap_or(i64::MAX))
     }
 }
 
@@ -183,11 +185,10 @@ impl Ledger for SqlLedger {
         let silent = self.read("look for dead workers", |db| owner::silent(db, now)).await?;
         // Where all had died, nobody was left to clear away what they left.
         let dead = liveness::dead_of(path, silent);
-        let since = if dead.is_empty() { i64::MAX } else { self.witnessed_since().await? };
         // What this process was before it joins anew has not died: nobody is to suspect anything.
         let before = self.me().ok();
         let join = |db: &Connection| {
-            owner::suspect(db, &dead, since, now)?;
+            owner::suspect(db, &dead, now)?;
             owner::bury(db, &dead)?;
             owner::bury(db, before.as_slice())?;
             owner::join(db, id, subscriptions, now)
@@ -203,7 +204,14 @@ impl Ledger for SqlLedger {
 
     async fn heartbeat(&self) -> Result<bool> {
         let (me, now) = (self.me()?, self.now_stored());
-        self.write("renew the lease", |db| owner::heartbeat(db, me, now)).await
+        let beat = self.write("renew the lease", |db| owner::heartbeat(db, me, now)).await?;
+        if beat == Beat::Late {
+            tracing::warn!(
+                "the lease had run out before it was renewed; others may have taken over"
+            );
+            *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
+        Ok(beat != Beat::Buried)
     }
 
     async fn leave(&self) -> Result {
@@ -223,7 +231,8 @@ impl Ledger for SqlLedger {
 
     async fn members(&self, of: SubscriptionId) -> Result<Members> {
         let (topic, now, me) = (self.topic(of), self.now_stored(), self.me()?);
-        let look = |db: &Connection| owner::members(db, of, topic, now);
+        let judged_at = self.judged_at(now);
+        let look = |db: &Connection| owner::members(db, of, topic, me, (now, judged_at));
         let mut members = self.read("look at the workers", look).await?;
         self.bury_dead(of, &mut members, me).await?;
         Ok(members)
@@ -231,7 +240,8 @@ impl Ledger for SqlLedger {
 
     async fn take(&self, of: SubscriptionId, partitions: &[Partition]) -> Result<Vec<Owned>> {
         let (topic, me, now) = (self.topic(of), self.me()?, self.now_stored());
-        let take = |db: &Connection| owner::take(db, of, topic, partitions, me, now);
+        let judged_at = self.judged_at(now);
+        let take = |db: &Connection| owner::take(db, of, topic, partitions, me, (now, judged_at));
         self.write("take partitions", take).await
     }
 

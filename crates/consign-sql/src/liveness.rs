@@ -11,7 +11,6 @@ use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 /// The lock of this process; freed by the kernel when it dies.
 #[derive(Debug)]
@@ -44,84 +43,43 @@ impl Drop for Alive {
     }
 }
 
-/// Whoever did not see a death leaves it to somebody who may have, for so long: he knows that what
-/// died left others alive, so that a message may have been to blame.
-const WITNESS_MAX: Duration = Duration::from_millis(500);
-
 /// The lock files of other processes, kept open between looks.
 #[derive(Debug, Default)]
 pub(crate) struct Others {
-    seen: HashMap<WorkerId, Seen>,
+    seen: HashMap<WorkerId, File>,
     /// Who was there at the last look of each subscription.
     named: HashMap<SubscriptionId, Vec<WorkerId>>,
 }
 
-/// Another process, as it was at the last look.
-#[derive(Debug, Default)]
-struct Seen {
-    file: Option<File>,
-    was_alive: bool,
-    found_dead: Option<Instant>,
-}
-
-/// Workers that have died.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Dead {
-    /// This process saw them alive before, and so has gone on over their deaths.
-    pub(crate) witnessed: Vec<WorkerId>,
-    /// The others.
-    pub(crate) found: Vec<WorkerId>,
-}
-
-impl Dead {
-    pub(crate) fn all(&self) -> Vec<WorkerId> {
-        self.witnessed.iter().chain(&self.found).copied().collect()
-    }
-}
-
 impl Others {
-    /// Which of a subscription's `workers`, the oldest first, have died, as far as it is for `me` to
-    /// say so; the files of those that no subscription names any more are closed.
+    /// Which of a subscription's `workers` have died, beside `me`; the files of those that no
+    /// subscription names any more are closed.
     pub(crate) fn dead(
         &mut self,
         database: &Path,
         of: SubscriptionId,
         workers: Vec<WorkerId>,
         me: WorkerId,
-    ) -> Dead {
+    ) -> Vec<WorkerId> {
         let is_dead = |worker: &WorkerId| *worker != me && self.is_dead(database, *worker);
-        let (dead, living) = workers.iter().copied().partition::<Vec<_>, _>(is_dead);
-        let is_oldest = living.first().is_none_or(|oldest| *oldest == me);
-        let mut found = Dead::default();
-        for worker in dead {
-            let seen = self.seen.entry(worker).or_default();
-            let since = *seen.found_dead.get_or_insert_with(Instant::now);
-            if seen.was_alive {
-                found.witnessed.push(worker);
-            } else if is_oldest || since.elapsed() >= WITNESS_MAX {
-                found.found.push(worker);
-            }
-        }
+        let dead = workers.iter().copied().filter(is_dead).collect();
         self.named.insert(of, workers);
         let Self { seen, named } = self;
         seen.retain(|worker, _| named.values().flatten().any(|named| named == worker));
-        found
+        dead
     }
 
     fn is_dead(&mut self, database: &Path, worker: WorkerId) -> bool {
-        let seen = self.seen.entry(worker).or_default();
-        if seen.file.is_none() {
-            #[expect(clippy::disallowed_methods, reason = "a lock file, never the database")]
-            let opened = File::open(file_of(database, worker));
-            match opened {
-                Ok(file) => seen.file = Some(file),
-                // It left, or died and somebody else has removed the file.
-                Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
-            }
+        if let Some(file) = self.seen.get(&worker) {
+            return is_free(file);
         }
-        let is_dead = seen.file.as_ref().is_some_and(is_free);
-        seen.was_alive |= !is_dead;
-        is_dead
+        #[expect(clippy::disallowed_methods, reason = "a lock file, never the database")]
+        let opened = File::open(file_of(database, worker));
+        match opened {
+            Ok(file) => is_free(self.seen.entry(worker).or_insert(file)),
+            // It left, or died and somebody else has removed the file.
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
     }
 }
 

@@ -41,26 +41,34 @@ pub(crate) fn silent(db: &Connection, now: i64) -> rusqlite::Result<Vec<WorkerId
     select.query_map([now], |row| worker(row.get_ref(0)?.as_blob()?))?.collect()
 }
 
-/// Renews a lease that has not run out.
-pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<bool> {
-    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 AND alive_until > ?3
-                  RETURNING subscriptions";
+/// What a heartbeat found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Beat {
+    InTime,
+    /// The lease had run out: others may have taken over, which epochs tell.
+    Late,
+    /// Others have buried this worker.
+    Buried,
+}
+
+/// Renews a lease, also one that has run out: where nobody could write, nobody has taken over.
+pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<Beat> {
+    let beat = if is_late(db, worker, now)? { Beat::Late } else { Beat::InTime };
+    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 RETURNING subscriptions";
     let until = now + micros(LEASE);
-    let named = db.query_row(update, params![worker.0.as_bytes(), until, now], |row| {
+    let named = db.query_row(update, params![worker.0.as_bytes(), until], |row| {
         let named = serde_json::from_str::<Vec<i64>>(row.get_ref(0)?.as_str()?);
         Ok(named.unwrap_or_default().into_iter().map(SubscriptionId).collect::<Vec<_>>())
     });
-    let Some(named) = named.optional()? else { return Ok(false) };
+    let Some(named) = named.optional()? else { return Ok(Beat::Buried) };
     subscription::note_named(db, &named, now)?;
-    Ok(true)
+    Ok(beat)
 }
 
-/// Workers whose lease has not run out, and when each began.
-pub(crate) fn leased(db: &Connection, now: i64) -> rusqlite::Result<Vec<(WorkerId, i64)>> {
-    let select = "SELECT id, started_at FROM consign_worker WHERE alive_until > ?1";
-    let mut select = db.prepare(select)?;
-    let row = |row: &Row<'_>| Ok((worker(row.get_ref(0)?.as_blob()?)?, row.get(1)?));
-    select.query_map([now], row)?.collect()
+/// A worker's own lease has run out.
+fn is_late(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<bool> {
+    let select = "SELECT 1 FROM consign_worker WHERE id = ?1 AND alive_until <= ?2";
+    db.prepare_cached(select)?.exists(params![worker.0.as_bytes(), now])
 }
 
 /// A worker process as those see it who only look.
@@ -101,27 +109,34 @@ pub(crate) fn bury(db: &Connection, workers: &[WorkerId]) -> rusqlite::Result<()
     standstill::bury(db)
 }
 
+/// Messages of a partition that a worker may have had in hand when it died: so many of the log, of
+/// those that were due, and of those that waited behind others.
+const SUSPECTS: i64 = 100;
+/// Up to the log's end: what came later was in nobody's hand.
+const SUSPECT_CURSORS: &str = "UPDATE consign_cursor AS c SET suspect = max(suspect, min(
+        (SELECT next_offset FROM consign_partition WHERE number = c.partition),
+        next_offset + ?2 + (SELECT count(*) FROM consign_done d
+                            WHERE d.subscription = c.subscription AND d.partition = c.partition)))
+    WHERE owner = ?1 RETURNING subscription, partition";
+const SUSPECT_WAITING: &str = "UPDATE consign_retry SET suspect = 1
+    WHERE subscription = ?1 AND partition = ?2 AND log_offset IN (
+        SELECT log_offset FROM (SELECT log_offset FROM consign_retry
+            WHERE subscription = ?1 AND partition = ?2 AND due_at <= ?3 ORDER BY due_at LIMIT ?4)
+        UNION ALL SELECT log_offset FROM (SELECT log_offset FROM consign_retry
+            WHERE subscription = ?1 AND partition = ?2 AND due_at IS NULL
+            ORDER BY log_offset LIMIT ?4))";
+
 /// Notes that what dead workers had in hand may have killed them.
 ///
-/// Only where a worker that began by `witnessed_since` has gone on over a death: a power cut, or
-/// the end of a whole tree of processes, says nothing of a message.
-pub(crate) fn suspect(
-    db: &Connection,
-    dead: &[WorkerId],
-    witnessed_since: i64,
-    now: i64,
-) -> rusqlite::Result<()> {
-    let cursors = "UPDATE consign_cursor SET suspect = 1 WHERE owner = ?1 AND EXISTS (
-        SELECT 1 FROM consign_worker WHERE id = ?1 AND alive_until - ?2 > ?3)
-        RETURNING subscription, partition";
-    let waiting = "UPDATE consign_retry SET suspect = 1
-        WHERE subscription = ?1 AND partition = ?2 AND due_at <= ?3";
-    let (mut cursors, mut waiting) = (db.prepare(cursors)?, db.prepare(waiting)?);
+/// Who died alone is suspected too, and so are those that ended with a whole tree of processes:
+/// nobody knows what ended them, and a message that does it each time must come to its end.
+pub(crate) fn suspect(db: &Connection, dead: &[WorkerId], now: i64) -> rusqlite::Result<()> {
+    let (mut cursors, mut waiting) = (db.prepare(SUSPECT_CURSORS)?, db.prepare(SUSPECT_WAITING)?);
     for worker in dead {
-        let given = params![worker.0.as_bytes(), micros(LEASE), witnessed_since];
+        let given = params![worker.0.as_bytes(), SUSPECTS];
         let owned = cursors.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
         for (of, partition) in owned.collect::<rusqlite::Result<Vec<(i64, i64)>>>()? {
-            waiting.execute([of, partition, now])?;
+            waiting.execute([of, partition, now, SUSPECTS])?;
         }
     }
     Ok(())
@@ -134,18 +149,31 @@ pub(crate) fn free_all(db: &Connection, worker: WorkerId) -> rusqlite::Result<()
     Ok(())
 }
 
+/// Workers of a subscription whose lease has not run out, in the order of their ids.
+pub(crate) fn workers(
+    db: &Connection,
+    of: SubscriptionId,
+    now: i64,
+) -> rusqlite::Result<Vec<WorkerId>> {
+    let select = "SELECT id FROM consign_worker WHERE alive_until > ?2
+                  AND EXISTS (SELECT 1 FROM json_each(subscriptions) WHERE value = ?1) ORDER BY id";
+    let mut select = db.prepare(select)?;
+    select.query_map([of.0, now], |row| worker(row.get_ref(0)?.as_blob()?))?.collect()
+}
+
 /// Living workers of a subscription, and the owners of its partitions.
+///
+/// Whose own lease has run out judges nobody by theirs: what kept it from writing may have kept
+/// them, too.
 pub(crate) fn members(
     db: &Connection,
     of: SubscriptionId,
     topic: TopicRow,
-    now: i64,
+    me: WorkerId,
+    (now, judged_at): (i64, i64),
 ) -> rusqlite::Result<Members> {
-    let select = "SELECT id FROM consign_worker WHERE alive_until > ?2
-                  AND EXISTS (SELECT 1 FROM json_each(subscriptions) WHERE value = ?1) ORDER BY id";
-    let mut select = db.prepare(select)?;
-    let workers = select.query_map([of.0, now], |row| worker(row.get_ref(0)?.as_blob()?))?;
-    let workers = workers.collect::<rusqlite::Result<Vec<_>>>()?;
+    let judged_at = if is_late(db, me, now)? { i64::MIN } else { judged_at };
+    let workers = workers(db, of, judged_at)?;
     let select = "SELECT partition, owner FROM consign_cursor WHERE subscription = ?1";
     let mut select = db.prepare(select)?;
     let partitions = select.query_map([of.0], |row| {
@@ -166,14 +194,15 @@ fn worker(id: &[u8]) -> rusqlite::Result<WorkerId> {
     Ok(WorkerId(id))
 }
 
-/// Takes what no living worker owns; the epoch grows, so that whoever had it is fenced.
+/// Takes what no living worker owns, as leases stood at `judged_at`; the epoch grows, so that whoever
+/// had it is fenced.
 pub(crate) fn take(
     db: &Connection,
     of: SubscriptionId,
     topic: TopicRow,
     partitions: &[Partition],
     me: WorkerId,
-    now: i64,
+    (now, judged_at): (i64, i64),
 ) -> rusqlite::Result<Vec<Owned>> {
     let update = "UPDATE consign_cursor SET owner = ?3, epoch = epoch + 1, updated_at = ?4
         WHERE subscription = ?1 AND partition = ?2
@@ -181,12 +210,12 @@ pub(crate) fn take(
           AND EXISTS (SELECT 1 FROM consign_subscription s
                       WHERE s.id = ?1 AND s.state = 'running' AND s.rebuild IS NOT 'asked')
           AND (owner IS NULL OR owner = ?3 OR NOT EXISTS (
-               SELECT 1 FROM consign_worker w WHERE w.id = owner AND w.alive_until > ?4))
+               SELECT 1 FROM consign_worker w WHERE w.id = owner AND w.alive_until > ?5))
         RETURNING epoch, next_offset";
     let mut update = db.prepare(update)?;
     let mut owned = Vec::new();
     for partition in partitions.iter().copied() {
-        let given = params![of.0, topic.number(partition), me.0.as_bytes(), now];
+        let given = params![of.0, topic.number(partition), me.0.as_bytes(), now, judged_at];
         let taken = update.query_row(given, |row| {
             let (epoch, cursor): (i64, i64) = (row.get(0)?, row.get(1)?);
             let (epoch, cursor) = (Epoch(epoch.cast_unsigned()), Offset(cursor.cast_unsigned()));

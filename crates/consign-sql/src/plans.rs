@@ -2,7 +2,7 @@
 
 use crate::dead_letters::{self, DeadLetters};
 use crate::request::Selection;
-use crate::{command, due, explain, migrate, scheduled, unique, waiting};
+use crate::{command, due, explain, migrate, scheduled, settle, unique, waiting};
 use rusqlite::{Connection, params_from_iter};
 
 fn database() -> Connection {
@@ -43,7 +43,8 @@ fn the_first_page_of_dead_letters_is_read_without_a_sort() {
 fn what_is_due_and_what_is_asked_for_is_found_by_an_index() {
     let db = database();
     let all = [due::HEADS, due::NEXT, due::CHAIN, waiting::NEXT, waiting::UNPARK, command::OPEN];
-    for select in all.into_iter().chain([command::LETTERS, command::WAITING]) {
+    for select in all.into_iter().chain([command::LETTERS, command::WAITING, settle::LAST_SUSPECT])
+    {
         let plan = plan(&db, select);
         assert!(!plan.contains("SCAN consign"), "{select}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{select}: {plan}");

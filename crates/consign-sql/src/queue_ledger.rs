@@ -3,7 +3,7 @@
 use crate::ledger::SqlLedger;
 use crate::sqlite::thread::in_one_hop;
 use crate::writer::WorkerTransaction;
-use crate::{command, cursor, due, fault, settle, standstill};
+use crate::{command, due, fault, settle, standstill};
 use consign_core::{
     BoxError, Due, Epoch, Fault, Partition, Purpose, QueueLedger, Result, Settle, Settled,
     Standstill, SubscriptionId, Unfinished,
@@ -24,17 +24,6 @@ impl QueueLedger for SqlLedger {
 
     async fn begin_for(&self, of: SubscriptionId, purpose: Purpose) -> Result<WorkerTransaction> {
         self.log().writers().begin_for(self.log(), of, purpose).await
-    }
-
-    async fn fenced(
-        &self,
-        tx: &mut WorkerTransaction,
-        of: SubscriptionId,
-        owned: &[(Partition, Epoch)],
-    ) -> Result<Vec<Partition>> {
-        let topic = self.topic(of);
-        let look = |db: &Connection| cursor::fenced(db, of, topic, owned);
-        in_one_hop(tx, "look who owns the partitions", look).await
     }
 
     async fn settle(

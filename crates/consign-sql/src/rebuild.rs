@@ -94,8 +94,8 @@ impl Log {
             let mut tx = self.begin().await?;
             let now = micros(self.clock().now());
             let look = |db: &Connection| {
-                let Some((of, topic)) = find(db, subscription)? else { return Ok(None) };
-                Ok(Some((of, owner::members(db, of, topic, now)?.workers)))
+                let Some((of, _)) = find(db, subscription)? else { return Ok(None) };
+                Ok(Some((of, owner::workers(db, of, now)?)))
             };
             let found = in_one_hop(&mut tx, "look at a subscription", look).await?;
             let (of, workers) = found.ok_or_else(|| no_subscription(subscription))?;

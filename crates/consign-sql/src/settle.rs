@@ -20,8 +20,12 @@ const UNMARK: &str = "DELETE FROM consign_done
     WHERE subscription = ?1 AND partition = ?2 AND log_offset < ?3";
 const MARKS: &str = "SELECT log_offset FROM consign_done
     WHERE subscription = ?1 AND partition = ?2 ORDER BY log_offset";
-const IS_SUSPECT: &str =
-    "SELECT suspect FROM consign_cursor WHERE subscription = ?1 AND partition = ?2";
+const SUSPECTS_BELOW: &str = "SELECT nullif(suspect, 0) FROM consign_cursor
+    WHERE subscription = ?1 AND partition = ?2";
+pub(crate) const LAST_SUSPECT: &str = "SELECT max(log_offset) FROM consign_retry this
+    WHERE subscription = ?1 AND partition = ?2 AND suspect = 1 AND NOT EXISTS (
+        SELECT 1 FROM consign_parked_key WHERE subscription = ?1 AND partition = ?2
+           AND key = this.key AND paused)";
 
 /// Settles one subscription's messages, and says how many; what is not [`Settled::All`] must be
 /// rolled back.
@@ -221,11 +225,17 @@ pub(crate) fn unfinished(
         let place = [row.subscription, row.partition];
         let mut marks = db.prepare_cached(MARKS)?;
         let marks = marks.query_map(place, |row| Ok(Offset(row.get::<_, i64>(0)?.cast_unsigned())));
+        let offset = |select: &str| -> rusqlite::Result<Option<Offset>> {
+            let found: Option<i64> =
+                db.prepare_cached(select)?.query_row(place, |row| row.get(0))?;
+            Ok(found.map(|offset| Offset(offset.cast_unsigned())))
+        };
         Ok(Unfinished {
             partition: *partition,
             marks: marks?.collect::<rusqlite::Result<_>>()?,
             parked: waiting::parked_keys(db, row)?,
-            is_suspect: db.prepare_cached(IS_SUSPECT)?.query_row(place, |row| row.get(0))?,
+            suspects_below: offset(SUSPECTS_BELOW)?,
+            last_suspect: offset(LAST_SUSPECT)?,
         })
     };
     partitions.iter().map(look).collect()

@@ -168,8 +168,18 @@ impl Worker {
         unfinished[0].parked.clone()
     }
 
-    pub(crate) async fn is_suspect(&self) -> bool {
-        self.ledger.unfinished(self.of, &[PARTITION]).await.unwrap()[0].is_suspect
+    /// Below which offset messages may have killed an owner.
+    pub(crate) async fn suspects_below(&self) -> Option<u64> {
+        let unfinished = self.ledger.unfinished(self.of, &[PARTITION]).await.unwrap();
+        unfinished[0].suspects_below.map(|offset| offset.0)
+    }
+
+    /// Takes the partition of a worker that has died.
+    pub(crate) async fn take_over(database: &Database) -> Self {
+        let mut worker = Self::join(database).await;
+        worker.ledger.members(worker.of).await.unwrap();
+        worker.take().await;
+        worker
     }
 
     pub(crate) async fn execute(&self) -> Vec<Partition> {

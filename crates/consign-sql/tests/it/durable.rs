@@ -78,8 +78,6 @@ async fn a_transaction_says_whether_something_may_have_been_written() {
     let worker = Worker::start(&database).await;
     let (ledger, of) = (&worker.ledger, worker.of);
     let mut tx = ledger.begin_for(of, Purpose::Handlers).await.unwrap();
-    let owned = [(crate::database::PARTITION, worker.epoch())];
-    ledger.fenced(&mut tx, of, &owned).await.unwrap();
     ledger.call_begins(&mut tx);
     assert!(!ledger.has_written(&mut tx).await);
     for (sql, writes) in [

@@ -39,10 +39,6 @@ async fn a_mark_is_refused_under_an_old_epoch() {
     let late = Worker::start(&database).await;
     late.release().await;
     let owner = Worker::start(&database).await;
-    let mut tx = late.ledger.begin(late.of).await.unwrap();
-    let fenced = late.ledger.fenced(&mut tx, late.of, &[(PARTITION, late.epoch())]).await.unwrap();
-    late.ledger.rollback(tx).await;
-    assert_eq!(fenced, [PARTITION]);
     let mark = Settle { marks: offsets(&[1]), ..late.part(0, 0) };
     assert_eq!(late.settle_with(mark, Some(EFFECT)).await, Settled::Fenced(vec![PARTITION]));
     assert_eq!(database.number("select count(*) from consign_done").await, 0);

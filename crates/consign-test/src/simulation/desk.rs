@@ -153,9 +153,7 @@ impl Desk {
                 Err(Verdict::from(format!("it is not there yet: {whose}")))
             }
             Script::Poison => Err(Verdict::from(format!("it cannot be done: {whose}"))),
-            Script::Kills
-                if self.subscription == "stream" || !self.world.has_witness(self.process) =>
-            {
+            Script::Kills if self.subscription == "stream" => {
                 Err(Verdict::from(format!("it cannot be done: {whose}")))
             }
             Script::Kills => {

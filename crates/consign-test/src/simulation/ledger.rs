@@ -4,14 +4,13 @@ use super::log::partitions;
 use super::mutant::Mutant;
 use super::rows::{Counts, Cursor, Rows, SubscriptionRow, WorkerRow};
 use super::transaction::{Connection, Transaction};
-use super::world::{Call, World, busy};
+use super::world::{Call, State, World, busy};
 use consign_core::{
     Advance, Advanced, BoxError, CronName, Draft, Epoch, Error, Fault, Ledger, Member, Members,
     NewSubscription, Offset, Owned, Partition, Progress, Purpose, QueueLedger, Result,
     ScheduleLedger, Settle, Settled, SubscriptionId, Unfinished, WorkerId,
 };
-use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Who is silent for so long may be dead.
@@ -22,13 +21,11 @@ pub(super) const LEASE: Duration = Duration::from_secs(30);
 pub struct SimLedger {
     world: Arc<World>,
     process: u32,
-    /// Workers that were alive when this process looked.
-    seen: Mutex<BTreeSet<WorkerId>>,
 }
 
 impl SimLedger {
     pub(super) fn new(world: &Arc<World>, process: u32) -> Self {
-        Self { world: Arc::clone(world), process, seen: Mutex::default() }
+        Self { world: Arc::clone(world), process }
     }
 
     pub(super) fn process(&self) -> u32 {
@@ -59,37 +56,21 @@ impl SimLedger {
         let state = self.world.state();
         let rows = state.rows.workers.iter().filter(|(_, row)| row.subscriptions.contains(&of));
         let is_dead = |(_, row): &(&WorkerId, &WorkerRow)| state.is_process_dead(row.process);
-        let (dead, living): (Vec<_>, Vec<_>) = rows.partition(is_dead);
-        self.seen().extend(living.into_iter().map(|(worker, _)| *worker));
-        let dead = dead.into_iter().map(|(worker, _)| *worker);
+        let dead = rows.filter(is_dead).map(|(worker, _)| *worker);
         dead.filter(|_| !self.world.plan.has_leases_only).collect()
     }
 
-    fn seen(&self) -> MutexGuard<'_, BTreeSet<WorkerId>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn bury(&self, dead: Vec<WorkerId>) -> Result {
-        let (now, since) = (self.world.now(), self.witnessed_since());
+        let now = self.world.now();
         self.world.meet("taken over from the dead");
-        let seen = self.seen().clone();
-        let bury = |rows: &mut Rows| {
-            for worker in dead {
-                let last = rows.workers.get(&worker).map(|row| row.alive_until - LEASE);
-                let was_seen = seen.contains(&worker) || last.is_some_and(|last| last > since);
-                rows.suspect(worker, was_seen, now);
-            }
-        };
-        self.write(bury).await
-    }
-
-    /// When the first of those began that are alive.
-    fn witnessed_since(&self) -> SystemTime {
-        let (now, state) = (self.world.now(), self.world.state());
-        let is_living =
-            |row: &&WorkerRow| row.alive_until > now && !state.is_process_dead(row.process);
-        let living = state.rows.workers.values().filter(is_living);
-        living.map(|row| row.began).min().unwrap_or(now)
+        self.world.enter(self.process, Call::Begin).await?;
+        let _lock = self.world.write_lock().await?;
+        {
+            let State { rows, log, .. } = &mut *self.world.state();
+            dead.into_iter().for_each(|worker| rows.suspect(log, worker, now));
+        }
+        self.world.enter(self.process, Call::Committed).await?;
+        Ok(())
     }
 
     /// Judges another worker dead that is not: a clock has jumped, or it was starved.
@@ -131,7 +112,6 @@ impl Ledger for SimLedger {
         let row = WorkerRow {
             process: self.process,
             subscriptions: subscriptions.to_vec(),
-            began: now,
             alive_until: now + LEASE,
         };
         let replace = |rows: &mut Rows| {
@@ -304,7 +284,7 @@ impl QueueLedger for SimLedger {
         partitions: &[Partition],
     ) -> Result<Vec<Unfinished>> {
         let found = self.read(|rows| unfinished(rows, of, partitions)).await?;
-        if found.iter().any(|found| found.is_suspect) {
+        if found.iter().any(|found| found.suspects_below.is_some()) {
             self.world.meet("suspects");
         }
         Ok(found)
@@ -312,20 +292,6 @@ impl QueueLedger for SimLedger {
 
     async fn begin_for(&self, of: SubscriptionId, _: Purpose) -> Result<Transaction> {
         self.begin(of).await
-    }
-
-    async fn fenced(
-        &self,
-        tx: &mut Transaction,
-        of: SubscriptionId,
-        owned: &[(Partition, Epoch)],
-    ) -> Result<Vec<Partition>> {
-        self.world.enter(self.process, Call::Statement).await?;
-        let is_newest = |(partition, epoch): &&(Partition, Epoch)| {
-            tx.rows.cursors.get(&(of, *partition)).is_some_and(|cursor| cursor.epoch == *epoch)
-        };
-        let fenced = owned.iter().filter(|owned| !is_newest(owned));
-        Ok(fenced.map(|(partition, _)| *partition).collect())
     }
 
     fn call_begins(&self, tx: &mut Transaction) {
@@ -499,7 +465,8 @@ fn unfinished(rows: &Rows, of: SubscriptionId, partitions: &[Partition]) -> Vec<
             partition: *partition,
             marks: marks.filter(|_| !is(Mutant::TakeOverIgnoresMarks)).collect(),
             parked: parked.filter(|_| !is(Mutant::TakeOverIgnoresParked)).collect(),
-            is_suspect: rows.cursors.get(&(of, *partition)).is_some_and(|row| row.is_suspect),
+            suspects_below: rows.suspects_below(of, *partition),
+            last_suspect: rows.last_suspect(of, *partition),
         }
     };
     partitions.iter().map(look).collect()

@@ -85,8 +85,8 @@ impl Plan {
             is_away,
             page_max: [1, 2, 5, 500][random.below(4)],
             trouble,
-            // That one has died of a message, only one can say who saw it.
-            kills: processes > 1 && !has_leases_only && random.below(100) < 25,
+            // That one has died, and has not merely stopped, nobody can say of a lease.
+            kills: !has_leases_only && random.below(100) < 25,
             processes,
             messages: 12 + random.below(30),
             storm,

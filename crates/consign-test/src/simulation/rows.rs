@@ -39,7 +39,7 @@ pub(super) struct Cursor {
     pub(super) next: Offset,
     pub(super) epoch: Epoch,
     pub(super) owner: Option<WorkerId>,
-    pub(super) is_suspect: bool,
+    pub(super) suspects_below: Offset,
     pub(super) counts: Counts,
 }
 
@@ -65,7 +65,6 @@ pub(super) struct Wait {
 pub(super) struct WorkerRow {
     pub(super) process: u32,
     pub(super) subscriptions: Vec<SubscriptionId>,
-    pub(super) began: SystemTime,
     pub(super) alive_until: SystemTime,
 }
 
@@ -86,7 +85,10 @@ impl Rows {
         if cursor.epoch != epoch || !(any_place || cursor.next == from) {
             return false;
         }
-        (cursor.next, cursor.is_suspect) = (to, false);
+        cursor.next = to;
+        if cursor.suspects_below <= to {
+            cursor.suspects_below = Offset(0);
+        }
         cursor.counts.applied += counts.applied;
         cursor.counts.dead += counts.dead;
         cursor.counts.waiting += counts.waiting;
@@ -286,18 +288,33 @@ impl Rows {
         self.waiting.range(from..to)
     }
 
-    /// Notes of what a worker that died had in hand that it may have killed it: where another one
-    /// was there before, and went on.
-    pub(super) fn suspect(&mut self, dead: WorkerId, was_seen: bool, now: SystemTime) {
+    /// Below which an owner that died may have had something in hand.
+    pub(super) fn suspects_below(
+        &self,
+        of: SubscriptionId,
+        partition: Partition,
+    ) -> Option<Offset> {
+        let cursor = self.cursors.get(&(of, partition))?;
+        Some(cursor.suspects_below).filter(|below| *below > Offset(0))
+    }
+
+    /// The last message that waits to be run alone.
+    pub(super) fn last_suspect(&self, of: SubscriptionId, partition: Partition) -> Option<Offset> {
+        let mut waiting = self.of_partition(of, partition);
+        waiting.rfind(|(_, wait)| wait.is_suspect).map(|((_, _, offset), _)| *offset)
+    }
+
+    /// Notes of what a worker that died had in hand that it may have killed it.
+    pub(super) fn suspect(&mut self, log: &Log, dead: WorkerId, now: SystemTime) {
         let owned = self.cursors.iter_mut().filter(|(_, cursor)| cursor.owner == Some(dead));
         let mut suspects = Vec::new();
-        for (place, cursor) in owned.filter(|_| was_seen) {
-            cursor.is_suspect = true;
+        for (place, cursor) in owned {
+            cursor.suspects_below = log.end(place.1);
             suspects.push(*place);
         }
         for (of, partition) in suspects {
             for (_, wait) in self.of_partition_mut(of, partition) {
-                wait.is_suspect |= wait.due.is_some_and(|due| due <= now);
+                wait.is_suspect |= wait.due.is_none_or(|due| due <= now);
             }
         }
         self.workers.remove(&dead);

@@ -3,7 +3,6 @@
 use super::desk::{Desk, TIMEOUT, many, many_outside, one, one_outside};
 use super::driver::SimDriver;
 use super::ledger::SimLedger;
-use super::plan::Plan;
 use super::scan::scan;
 use super::work::{DONE, OTHER, Script, Work};
 use super::world::World;
@@ -41,7 +40,7 @@ const NAMES: [&str; 6] = ["one", "many", "one-outside", "many-outside", "stream"
 pub(super) async fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
     let mut random = Random::of(seed);
     let world = Arc::new(World::new(random.part(), mutant));
-    let readers = readers(&mut random, &world.plan);
+    let readers = readers(&mut random);
     let mut processes = JoinSet::new();
     let mut over = Vec::new();
     for _ in 0..world.plan.processes {
@@ -90,13 +89,13 @@ fn ended(world: &World, seed: u64, readers: &[Reads]) -> Outcome {
     }
 }
 
-fn readers(random: &mut Random, plan: &Plan) -> Vec<Reads> {
+fn readers(random: &mut Random) -> Vec<Reads> {
     let mut names = NAMES;
     random.shuffle(&mut names);
     let count = 1 + random.below(2);
     let mut reader = |name: &'static str| Reads {
         name,
-        order: order(name, plan, random.below(5)),
+        order: order(name, random.below(5)),
         from_start: random.below(5) > 0,
         concurrency: 1 + random.below(6),
         batch_max: 1 + random.below(12),
@@ -104,13 +103,11 @@ fn readers(random: &mut Random, plan: &Plan) -> Vec<Reads> {
     names.into_iter().take(count).map(&mut reader).collect()
 }
 
-/// A stream that blocks waits for its message for ever, by its promise. And what a process that died
-/// had in hand is tried apart, also where a failure blocks.
-fn order(name: &str, plan: &Plan, drawn: usize) -> Order {
-    let blocks = !matches!(name, "stream" | "many-outside") && plan.dies == 0 && !plan.kills;
+/// A stream that blocks waits for its message for ever, by its promise.
+fn order(name: &str, drawn: usize) -> Order {
     match drawn {
         0 => Order::Skip,
-        1 if blocks => Order::Block,
+        1 if name != "stream" => Order::Block,
         _ => Order::ParkKey,
     }
 }

@@ -20,8 +20,6 @@ use tokio::time::Instant;
 
 /// Whoever waits longer for the write lock is told that the database is busy.
 const BUSY_AFTER: Duration = Duration::from_secs(5);
-/// Who is there for so long has looked at the others.
-const SEEN_AFTER: Duration = Duration::from_millis(400);
 /// Calls of a schedule, at most.
 const CALLS_MAX: u64 = 200_000;
 /// Once before anybody suspects it, and then as often as it is tried.
@@ -98,7 +96,6 @@ pub(super) struct Process {
     changes: Vec<watch::Sender<u64>>,
     waiters: Arc<Waiters>,
     pub(super) worker: Option<consign_core::WorkerId>,
-    began: Instant,
     epochs: BTreeMap<(SubscriptionId, Partition), Epoch>,
 }
 
@@ -185,7 +182,6 @@ impl World {
             changes: Vec::new(),
             waiters: Arc::default(),
             worker: None,
-            began: Instant::now(),
             epochs: BTreeMap::new(),
         });
         u32::try_from(state.processes.len() - 1).expect("there are few")
@@ -232,7 +228,7 @@ impl World {
         self.state().of(process).dead.subscribe()
     }
 
-    /// A message kills a process that others have seen: it may do so as often as it may be tried.
+    /// A message kills a process: it may do so as often as it may be tried.
     pub(super) fn kills(&self, subscription: &'static str, number: u64) {
         let mut state = self.state();
         let times = state.killed.entry((subscription, number)).or_default();
@@ -241,14 +237,6 @@ impl World {
             let complaint = format!("message {number} kills again and again; {subscription}");
             state.complaints.push(complaint);
         }
-    }
-
-    /// Another process has been there for long enough to have seen this one alive.
-    pub(super) fn has_witness(&self, process: u32) -> bool {
-        let state = self.state();
-        let is_there = |one: &Process| !*one.dead.borrow() && one.began.elapsed() > SEEN_AFTER;
-        let there = state.processes.iter().filter(|one| is_there(one)).count();
-        there > 1 && is_there(&state.processes[process as usize])
     }
 
     pub(super) fn took(&self, process: u32, of: SubscriptionId, at: Partition, epoch: Epoch) {

@@ -67,6 +67,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         if let (Order::Block, Fate::Retry { attempt, due, .. }) = (self.policy.order, &fate) {
             let wait = due.duration_since(self.shared.ledger.now()).unwrap_or_default();
             self.holding.block(item);
+            self.retries.ended(item);
             let item = Item { attempt: *attempt, ..item.clone() };
             return self.blocked.push((Instant::now() + wait, item));
         }

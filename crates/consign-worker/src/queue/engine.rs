@@ -17,7 +17,9 @@ use crate::poll::{Ask, Judgement, Poll};
 use crate::queue_builder::QueueOptions;
 use crate::standstill::{Causes, Standstills};
 use crate::subscription::Shared;
-use consign_core::{Changes, Driver, Envelope, Message, QueueLedger, Result, Topic, WorkerId};
+use consign_core::{
+    Changes, Driver, Envelope, Message, QueueLedger, Result, Topic, Waiting, WorkerId,
+};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -180,7 +182,13 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let ledger = &*self.shared.ledger;
         let owned = self.holding.staying();
         let partitions = owned.iter().map(|(partition, _)| *partition).collect::<Vec<_>>();
-        let due = ledger.due(self.subject.of, &partitions, DUE_MAX).await?;
+        let mut due = ledger.due(self.subject.of, &partitions, DUE_MAX).await?;
+        // What others wait for is in hand, whatever its row says.
+        let is_in_hand = |waiting: &Waiting| {
+            let place = (waiting.partition, waiting.offset);
+            self.blocked.iter().any(|(_, item)| item.place() == place)
+        };
+        due.chains.retain(|chain| !chain.first().is_some_and(is_in_hand));
         self.retries.found(due, &owned);
         Ok(())
     }

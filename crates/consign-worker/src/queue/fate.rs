@@ -73,7 +73,7 @@ impl Policy {
 
     /// Before a message is run that may have killed its process: the attempt counts at once.
     pub(crate) fn suspect(&self, item: &Item, now: SystemTime) -> Fate {
-        let error = "the process that ran it died, while others went on".to_owned();
+        let error = "the process that ran it died".to_owned();
         if self.retry.is_last(item.attempt.saturating_sub(1)) {
             let attempts = item.attempt - 1;
             return Fate::Dead { attempts, reason: Reason::Killed, error };
@@ -95,7 +95,7 @@ impl Policy {
 /// A message that was perhaps in the hands of a process that died: it is tried at once, and runs
 /// alone.
 pub(crate) fn watched(order: Order) -> Fate {
-    let error = "the process that may have run it died, while others went on".to_owned();
+    let error = "the process that may have run it died".to_owned();
     let (due, parks) = (SystemTime::UNIX_EPOCH, order.parks());
     Fate::Retry { attempt: 1, due, error, parks, is_suspect: true }
 }

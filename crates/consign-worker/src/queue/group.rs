@@ -92,6 +92,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         if !self.runs_alone(&item) {
             return Some(item);
         }
+        self.come_first(item);
+        None
+    }
+
+    /// A message that was not begun is the next one.
+    pub(super) fn come_first(&mut self, item: Item) {
         if item.is_again {
             self.holding.let_go(&item);
             self.retries.put_first(item);
@@ -100,7 +106,6 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         } else {
             self.holding.put_first(item);
         }
-        None
     }
 
     /// What failed before is likely to fail again, and would take the others back with it.

@@ -28,8 +28,6 @@ pub(crate) struct Holding {
     lanes: Lanes,
     /// Taken, rolled back with others, and to be run first.
     redo: VecDeque<Item>,
-    /// With [`Order::Block`]: of each partition the message that has failed, and is to come next.
-    blocked: BTreeMap<Partition, Offset>,
     /// At their end, and not yet settled.
     ended: Vec<Ended>,
     /// Messages of other kinds were read, which a settlement passes.
@@ -57,7 +55,6 @@ impl Holding {
             parts: BTreeMap::new(),
             lanes: Lanes::default(),
             redo: VecDeque::new(),
-            blocked: BTreeMap::new(),
             ended: Vec::new(),
             has_skipped: false,
             ready: 0,
@@ -77,7 +74,7 @@ impl Holding {
 
     pub(crate) fn add(&mut self, owned: Owned, found: Unfinished) {
         let reading = self.next_reading();
-        self.parts.insert(owned.partition, Part::new(owned, found, reading));
+        self.parts.insert(owned.partition, Part::new(owned, found, reading, self.order));
     }
 
     fn next_reading(&mut self) -> Reading {
@@ -106,7 +103,6 @@ impl Holding {
 
     /// What is to be run again is not, and its lanes are free.
     fn forget_redo(&mut self, partitions: &[Partition]) {
-        self.blocked.retain(|partition, _| !partitions.contains(partition));
         let is_gone = |item: &Item| partitions.contains(&item.partition);
         let (gone, kept) = std::mem::take(&mut self.redo).into_iter().partition(is_gone);
         self.redo = kept;
@@ -201,8 +197,8 @@ impl Holding {
             self.go_on(&item);
         }
         loop {
-            let blocked = &self.blocked;
-            let ((partition, offset), lane) = self.lanes.next(|place| is_free(blocked, place))?;
+            let parts = &self.parts;
+            let ((partition, offset), lane) = self.lanes.next(|place| is_free(parts, place))?;
             if let Some(item) = self.take((partition, offset), lane.as_ref()) {
                 return Some(item);
             }
@@ -223,7 +219,7 @@ impl Holding {
     }
 
     fn next_redo(&mut self) -> Option<Item> {
-        let is_free = |item: &Item| is_free(&self.blocked, item.place());
+        let is_free = |item: &Item| is_free(&self.parts, item.place());
         let index = self.redo.iter().position(is_free)?;
         self.redo.remove(index)
     }
@@ -232,6 +228,10 @@ impl Holding {
     pub(crate) fn next_behind(&mut self, item: &Item) -> Option<Item> {
         let lane = self.lane(item)?;
         loop {
+            // One that was behind it may be run alone, before all others.
+            if self.parts.get(&item.partition)?.waits_for.is_some() {
+                return None;
+            }
             let place = self.lanes.next_behind(&lane)?;
             if let Some(item) = self.take(place, None) {
                 return Some(item);
@@ -245,13 +245,15 @@ impl Holding {
         let envelope = part.window.take(offset)?;
         part.in_hand += 1;
         let is_parked = envelope.key.as_ref().is_some_and(|key| part.parked.contains(key));
-        let is_suspect = part.suspects > 0;
         let item = Item::first(partition, part.window.epoch, offset, envelope);
-        if !is_parked && !is_suspect {
+        let parked = is_parked.then_some(Fate::Parked);
+        let Some(fate) = parked.or_else(|| part.suspect(offset, self.order)) else {
             return Some(item);
-        }
-        let fate = if is_parked { Fate::Parked } else { part.suspect(self.order) };
+        };
         self.end(&item, Some(fate));
+        if !is_parked {
+            self.block(&item);
+        }
         if let Some(lane) = lane {
             self.lanes.done(lane);
         }
@@ -270,9 +272,7 @@ impl Holding {
             return;
         }
         part.in_hand = part.in_hand.saturating_sub(1);
-        if self.blocked.get(&item.partition) == Some(&item.offset) {
-            self.blocked.remove(&item.partition);
-        }
+        part.waits_for = part.waits_for.filter(|first| *first != item.offset);
         if !item.is_again {
             part.window.finish(item.offset);
         }
@@ -289,22 +289,28 @@ impl Holding {
         part.zip(item.key()).is_some_and(|(part, key)| part.parked.contains(key))
     }
 
-    /// These keys wait in a partition, and no others.
-    pub(crate) fn set_parked(&mut self, partition: Partition, keys: Vec<Key>) {
-        if let Some(part) = self.parts.get_mut(&partition) {
-            part.parked = keys.into_iter().collect();
+    /// What waits in a partition was changed from outside; where it `is_blocked`, it still waits for
+    /// a message that is in hand.
+    pub(crate) fn changed_outside(&mut self, found: Unfinished, is_blocked: bool) {
+        let order = self.order;
+        if let Some(part) = self.parts.get_mut(&found.partition) {
+            part.parked = found.parked.into_iter().collect();
+            if order == Order::Block && !is_blocked {
+                part.waits_for = found.last_suspect;
+            }
         }
     }
 
-    /// A message that is in hand waits for its next attempt, and all of its partition with it.
+    /// With [`Order::Block`]: a message waits for its next attempt, and its partition with it.
     pub(crate) fn block(&mut self, item: &Item) {
-        if self.holds(item) {
-            self.blocked.insert(item.partition, item.offset);
+        let is_mine = self.order == Order::Block && self.holds(item);
+        if let Some(part) = self.parts.get_mut(&item.partition).filter(|_| is_mine) {
+            part.waits_for = Some(item.offset);
         }
     }
 
     pub(crate) fn is_blocked(&self, item: &Item) -> bool {
-        !is_free(&self.blocked, item.place())
+        !is_free(&self.parts, item.place())
     }
 
     /// Asks whether a message in hand is still ours.
@@ -383,6 +389,9 @@ impl Holding {
         for mut item in items.into_iter().rev() {
             // Its lane went on when it ended.
             item.leads = false;
+            if item.is_suspect {
+                self.block(&item);
+            }
             let Some(part) = self.parts.get_mut(&item.partition) else { continue };
             if item.is_again || part.window.epoch != item.epoch || part.is_leaving {
                 continue;
@@ -499,6 +508,6 @@ impl Holding {
 }
 
 /// Nothing of its partition is to come before it.
-fn is_free(blocked: &BTreeMap<Partition, Offset>, (partition, offset): Place) -> bool {
-    blocked.get(&partition).is_none_or(|first| offset <= *first)
+fn is_free(parts: &BTreeMap<Partition, Part>, (partition, offset): Place) -> bool {
+    parts.get(&partition).is_none_or(|part| part.is_free(offset))
 }

@@ -21,7 +21,8 @@ const BATCH_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     running: JoinSet<Job>,
-    /// What runs now runs alone: it may kill the process.
+    /// What runs now runs alone, since it may kill the process; or it waits until it can, and nothing
+    /// else begins.
     is_suspect: bool,
 }
 
@@ -54,6 +55,9 @@ impl Jobs {
 impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// Calls handlers for what is ready; `false`: there is nothing more to do at once.
     pub(super) async fn start_jobs(&mut self) -> Result<bool> {
+        if self.jobs.is_empty() {
+            self.jobs.is_suspect = false;
+        }
         while self.jobs.running.len() < self.concurrency() && !self.jobs.is_suspect {
             let Some(item) = self.next() else { break };
             if !item.is_suspect {
@@ -62,7 +66,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 continue;
             }
             if !self.jobs.is_empty() {
-                self.hand_back(item);
+                self.jobs.is_suspect = true;
+                self.come_first(item);
                 break;
             }
             if let Some(item) = self.worth_it(item).await? {
@@ -107,7 +112,6 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// What follows a call.
     pub(super) fn job_ended(&mut self, Job { mut items, mut rest, result }: Job) {
-        self.jobs.is_suspect = false;
         match result {
             Ok(()) => self.all_succeeded(&items),
             Err(_) if items.len() > 1 => {

@@ -6,7 +6,7 @@ use crate::handler::Handler;
 use crate::ownership::{self, LOOK_EVERY, Plan, plan};
 use crate::standstill::Causes;
 use crate::subscription::Shared;
-use consign_core::{Driver, Partition, Progress, QueueLedger, Result};
+use consign_core::{Driver, Epoch, Partition, Progress, QueueLedger, Result};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -47,10 +47,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.is_paused = members.is_paused;
         let mine = self.holding.staying();
         if members.is_asked {
-            for found in ownership::execute(&*ledger, of, &mine).await? {
-                self.holding.set_parked(found.partition, found.parked);
-            }
-            self.retries.look();
+            self.execute(&mine).await?;
         }
         let mine = self.holding.partitions().collect::<Vec<_>>();
         let Plan { lost, release, take } = plan(&members, me, &mine);
@@ -61,6 +58,20 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         if !take.is_empty() {
             self.take(&take).await?;
         }
+        Ok(())
+    }
+
+    /// Executes what is asked for from outside.
+    async fn execute(&mut self, mine: &[(Partition, Epoch)]) -> Result {
+        // What has ended, and is not written, would be taken for what still waits.
+        self.settle().await?;
+        let (ledger, of) = (Arc::clone(&self.shared.ledger), self.subject.of);
+        for found in ownership::execute(&*ledger, of, mine).await? {
+            let mut blocked = self.blocked.iter();
+            let is_blocked = blocked.any(|(_, item)| item.partition == found.partition);
+            self.holding.changed_outside(found, is_blocked);
+        }
+        self.retries.look();
         Ok(())
     }
 

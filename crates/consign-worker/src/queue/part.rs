@@ -2,13 +2,9 @@
 
 use super::window::Window;
 use crate::poll::Reading;
-use consign_core::{Fate, Key, Order, Owned, Unfinished};
+use consign_core::{Fate, Key, Offset, Order, Owned, Unfinished};
 use std::collections::HashSet;
 use tokio::time::Instant;
-
-/// Messages that are run alone after a process died with a partition: as many as it may have had in
-/// hand.
-const SUSPECTS: usize = 100;
 
 /// A partition in this process: what is known from its cursor on, and how it is read.
 #[derive(Debug)]
@@ -21,17 +17,19 @@ pub(super) struct Part {
     /// Why the next message is not read on from.
     pub(super) waits: Option<String>,
     pub(super) parked: HashSet<Key>,
-    /// So many of the next messages are run alone.
-    pub(super) suspects: usize,
+    /// What lies below, and is not finished, is run alone.
+    suspects_below: Offset,
+    /// With [`Order::Block`]: the message that has failed, or is to run alone, and comes next.
+    pub(super) waits_for: Option<Offset>,
     pub(super) in_hand: usize,
     /// It is handed over when nothing of it is in hand.
     pub(super) is_leaving: bool,
 }
 
 impl Part {
-    pub(super) fn new(owned: Owned, found: Unfinished, reading: Reading) -> Self {
+    pub(super) fn new(owned: Owned, found: Unfinished, reading: Reading, order: Order) -> Self {
         let Owned { epoch, cursor, .. } = owned;
-        let Unfinished { marks, parked, is_suspect, .. } = found;
+        let Unfinished { marks, parked, suspects_below, last_suspect, .. } = found;
         Self {
             window: Window::new(epoch, cursor, marks),
             reading,
@@ -40,7 +38,8 @@ impl Part {
             not_before: None,
             waits: None,
             parked: parked.into_iter().collect(),
-            suspects: if is_suspect { SUSPECTS } else { 0 },
+            suspects_below: suspects_below.unwrap_or_default(),
+            waits_for: last_suspect.filter(|_| order == Order::Block),
             in_hand: 0,
             is_leaving: false,
         }
@@ -56,9 +55,13 @@ impl Part {
         wants
     }
 
-    /// The process before died with this message perhaps in hand: it is run alone from now on.
-    pub(super) fn suspect(&mut self, order: Order) -> Fate {
-        self.suspects -= 1;
-        super::fate::watched(order)
+    /// Where the process before died with this message perhaps in hand, it is run alone from now on.
+    pub(super) fn suspect(&mut self, offset: Offset, order: Order) -> Option<Fate> {
+        (offset < self.suspects_below).then(|| super::fate::watched(order))
+    }
+
+    /// Nothing of it is to come before this message.
+    pub(super) fn is_free(&self, offset: Offset) -> bool {
+        self.waits_for.is_none_or(|first| offset <= first)
     }
 }

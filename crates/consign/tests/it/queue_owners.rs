@@ -148,7 +148,7 @@ async fn two_owners(goes_on: GoesOn, is_parked: bool) -> bool {
     drained(&d, SOON).await;
     within("the first one has seen it", async || {
         let printed = first.printed();
-        (printed.contains("fenced") || printed.contains("joins anew")).then_some(())
+        (printed.contains("fenced") || printed.contains("had run out")).then_some(())
     })
     .await;
     d.becomes(OWNERS, 2).await;

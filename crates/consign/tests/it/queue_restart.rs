@@ -1,5 +1,9 @@
 //! Nothing is wrong with any message: processes end in order and are started again, or the database
 //! is away for a while. No attempt is counted, and nothing is lost, doubled or out of order.
+//!
+//! How long that lasts, in seconds, is said by `CONSIGN_TEST_AWAY` (nobody can write, the disk is
+//! full) and `CONSIGN_TEST_RESTART_EVERY`, and how many restarts there are by
+//! `CONSIGN_TEST_RESTARTS`; without them it is short. The long form is 60, 10 and 18.
 
 use crate::child::Child;
 use crate::database::{Database, options};
@@ -16,15 +20,26 @@ use std::time::{Duration, Instant};
 const PROCESSES: usize = 4;
 const KEYS: i64 = 24;
 const EVERY: Duration = Duration::from_millis(30);
-const RESTARTS: usize = 20;
-/// A restart each time this has passed.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Nobody writes for so long: longer than anybody waits for the write lock.
-const AWAY: Duration = Duration::from_secs(8);
-/// The disk stays full for so long.
-const FULL: Duration = Duration::from_secs(3);
+const RESTARTS: u64 = 20;
+/// A restart each time so many seconds have passed.
+const RESTART_EVERY: u64 = 1;
+/// Nobody writes for so many seconds: longer than anybody waits for the write lock.
+const AWAY: u64 = 8;
+/// The disk stays full for so many seconds.
+const FULL: u64 = 3;
 const SOON: Duration = Duration::from_secs(45);
+const LAPSED: &str = "update consign_worker set alive_until = 1; commit";
 const DEAD: &str = "select count(*) from consign_dead_letter";
+
+/// What the environment says, or the short form.
+fn given(name: &str, otherwise: u64) -> u64 {
+    let given = std::env::var(name).ok();
+    given.map_or(otherwise, |given| given.parse().expect("a whole number"))
+}
+
+fn away(otherwise: u64) -> Duration {
+    Duration::from_secs(given("CONSIGN_TEST_AWAY", otherwise))
+}
 
 fn fleet(d: &Database) -> Vec<Child> {
     (0..PROCESSES).map(|_| Worker::on(Queues::Both).start(d)).collect()
@@ -45,10 +60,12 @@ async fn a_rolling_restart_under_load_repeats_nothing_and_counts_no_attempt() {
     let mut fleet = fleet(&d);
     d.becomes("select count(distinct owner) from consign_cursor", 4).await;
     let load = Load::start(d.consign.clone(), KEYS, EVERY);
+    let restarts = given("CONSIGN_TEST_RESTARTS", RESTARTS);
+    let every = Duration::from_secs(given("CONSIGN_TEST_RESTART_EVERY", RESTART_EVERY));
     let mut restarted = Instant::now();
-    for round in 0..RESTARTS {
+    for round in 0..usize::try_from(restarts).unwrap() {
         let jitter = Duration::from_millis(u64::try_from(random.below(200)).unwrap());
-        tokio::time::sleep((PAUSE + jitter).saturating_sub(restarted.elapsed())).await;
+        tokio::time::sleep((every + jitter).saturating_sub(restarted.elapsed())).await;
         restarted = Instant::now();
         let next = &mut fleet[round % PROCESSES];
         next.signal("TERM");
@@ -59,7 +76,7 @@ async fn a_rolling_restart_under_load_repeats_nothing_and_counts_no_attempt() {
     drained(&d, SOON).await;
     fleet.iter_mut().for_each(Child::assert_runs);
     drop(fleet);
-    println!("{} published, {RESTARTS} restarts", published.tasks);
+    println!("{} published, {restarts} restarts", published.tasks);
     assert_unharmed(&d, &published).await;
     assert_eq!(repeated(&d).len(), 0, "notes were written twice: {:?}", repeated(&d));
     assert_eq!(d.number("select count(*) from set_aside").await, 0, "none was set aside");
@@ -75,9 +92,10 @@ async fn a_database_that_nobody_can_write_for_a_while_burns_no_attempt() {
     let mut other = SqliteConnection::connect_with(&options(d.folder.path())).await.unwrap();
     sqlx::raw_sql("begin immediate").execute(&mut other).await.unwrap();
     let (before, backlog) = (notes(&d).len(), left(&d).await);
-    tokio::time::sleep(AWAY).await;
+    tokio::time::sleep(away(AWAY)).await;
     let meanwhile = notes(&d).len() - before;
-    sqlx::raw_sql("rollback").execute(&mut other).await.unwrap();
+    // As after half a minute: nobody could renew a lease, and nobody has taken over.
+    sqlx::raw_sql(LAPSED).execute(&mut other).await.unwrap();
     let since = Instant::now();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let published = load.end().await;
@@ -115,7 +133,7 @@ async fn a_full_disk_burns_no_attempt() {
         assert!(Instant::now() < until, "it printed:\n{}", fleet[0].printed());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    tokio::time::sleep(FULL).await;
+    tokio::time::sleep(away(FULL)).await;
     disk.make_room();
     tokio::time::sleep(Duration::from_millis(200)).await;
     let published = load.end().await;

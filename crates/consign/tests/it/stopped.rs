@@ -107,7 +107,7 @@ async fn a_worker_stopped_for_longer_than_its_lease_is_replaced_and_doubles_noth
     first.signal("CONT");
     publish(&d, 500).await;
     everything_is_counted(&d).await;
-    // It joins anew, and has its share.
+    // It is alive again, and has its share.
     d.becomes(OWNERS, 2).await;
     publish(&d, 500).await;
     everything_is_counted(&d).await;
