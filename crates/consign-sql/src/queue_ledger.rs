@@ -36,7 +36,9 @@ impl QueueLedger for SqlLedger {
         let (topic, now) = (self.topic(of), self.now_stored());
         let settle = |db: &Connection| settle::settle(db, of, topic, parts, kinds, now);
         let (settled, messages) = in_one_hop(tx, "settle messages", settle).await?;
-        tx.takes(of, messages);
+        if messages > 0 {
+            tx.takes(of, messages);
+        }
         Ok(settled)
     }
 

@@ -27,7 +27,7 @@ pub(crate) const LAST_SUSPECT: &str = "SELECT max(log_offset) FROM consign_retry
         SELECT 1 FROM consign_parked_key WHERE subscription = ?1 AND partition = ?2
            AND key = this.key AND paused)";
 
-/// Settles one subscription's messages, and says how many; what is not [`Settled::All`] must be
+/// Settles one subscription's messages, and says how many have come to their end; what is not [`Settled::All`] must be
 /// rolled back.
 pub(crate) fn settle(
     db: &Connection,
@@ -42,7 +42,7 @@ pub(crate) fn settle(
         match settle_part(db, CursorRow::new(of, topic, part.partition), part, now)? {
             Some((keys, finished)) => {
                 unparked.extend(keys.into_iter().map(|key| (part.partition, key)));
-                messages += finished + part.again.len();
+                messages += (finished + part.again.len()).saturating_sub(left_waiting(part));
             }
             None => fenced.push(part.partition),
         }
@@ -60,6 +60,14 @@ pub(crate) fn settle(
         row.count_skipped(db, &part.skipped, now)?;
     }
     Ok((Settled::All(unparked), messages))
+}
+
+/// How many messages of a settlement do not end with it: they wait, perhaps again.
+fn left_waiting(part: &Settle) -> usize {
+    let waits = |fate: &Fate| matches!(fate, Fate::Retry { .. } | Fate::Parked);
+    let aside = part.aside.iter().filter(|(_, fate)| waits(fate)).count();
+    let again = part.again.iter().filter(|(_, fate)| fate.as_ref().is_some_and(waits)).count();
+    aside + again
 }
 
 /// Settles in one partition; answers the keys that are parked no more, and how many messages of
