@@ -55,8 +55,8 @@ pub use receipt::{Published, Receipt};
 pub use retry::{Order, Retry};
 pub use schedule::ScheduleLedger;
 pub use settle::{
-    Due, Fate, Fault, Purpose, QueueLedger, Reason, Settle, Settled, Standstill, Unfinished,
-    Waiting,
+    Due, Fate, Fault, Purpose, QueueLedger, Reason, Settle, Settled, Standing, Standstill,
+    Unfinished, Waiting,
 };
 pub use topic::{CronName, Key, SubscriptionName, Topic};
 pub use tx::{Kept, Lent, Tx};

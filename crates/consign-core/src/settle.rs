@@ -136,10 +136,21 @@ pub struct Settle {
 /// Where a process stands still.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standstill {
-    /// In this partition; `None`: everywhere, since something is away that handlers need.
-    pub partition: Option<Partition>,
+    /// What of it.
+    pub what: Standing,
     /// Why; `None`: it goes on.
     pub cause: Option<String>,
+}
+
+/// What of a subscription waits in a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// All of it, since something is away that handlers need.
+    All,
+    /// Messages wait for a limit; it goes on as fast as that allows.
+    Limit,
+    /// A partition.
+    Partition(Partition),
 }
 
 /// What becomes of a message that was not applied.

@@ -2,7 +2,7 @@
 
 use crate::standstill::Found;
 use crate::waiting;
-use consign_core::MessageId;
+use consign_core::{MessageId, Standing};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -97,6 +97,10 @@ impl Facts<'_> {
         if let Some(stopped) = self.stopped(now) {
             return Ok(stopped);
         }
+        if let Some(limit) = self.standing(Standing::Limit) {
+            let cause = format!("{} for {}", limit.cause, age(now - limit.since));
+            return Ok((SubscriptionState::Running, Some(cause)));
+        }
         let moves = if self.has_lag { SubscriptionState::Running } else { SubscriptionState::Idle };
         if let Some(cause) = if self.waits { next(db, of, now)? } else { None } {
             return Ok((moves, Some(cause)));
@@ -133,20 +137,30 @@ impl Facts<'_> {
 
     /// What its processes say: first that something is away, then where a partition waits.
     fn standstill(&self, now: i64) -> Option<String> {
-        let first = self.standstills.iter().min_by_key(|found| found.partition.is_some())?;
-        let (cause, age) = (&first.cause, age(now - first.since));
-        let Some(partition) = first.partition else {
+        if let Some(Found { cause, since, .. }) = self.standing(Standing::All) {
+            let age = age(now - since);
             return Some(format!("it pauses, and counts no attempt, for {age}: {cause}"));
-        };
-        let alike = self.standstills.iter().filter(|found| found.partition.is_some()).count();
+        }
+        let partitions = self.standstills.iter().filter_map(|found| match found.what {
+            Standing::Partition(partition) => Some((partition.0, found)),
+            Standing::All | Standing::Limit => None,
+        });
+        let partitions = partitions.collect::<Vec<_>>();
+        let (partition, Found { cause, since, .. }) = partitions.first()?;
+        let alike = partitions.len();
         let others = if alike > 1 { format!(" and {} more", alike - 1) } else { String::new() };
-        Some(format!("partition {partition}{others} waits for {age}: {cause}"))
+        Some(format!("partition {partition}{others} waits for {}: {cause}", age(now - since)))
+    }
+
+    fn standing(&self, what: Standing) -> Option<&Found> {
+        self.standstills.iter().find(|found| found.what == what).copied()
     }
 
     /// It has had messages for long, and has passed none.
     fn still(&self, now: i64) -> Option<String> {
         let since = self.oldest?.max(self.moved_at?);
-        let is_still = self.has_lag && now - since > STILL_AFTER;
+        let is_limited = self.standing(Standing::Limit).is_some();
+        let is_still = self.has_lag && !is_limited && now - since > STILL_AFTER;
         is_still.then(|| {
             let age = age(now - since);
             format!("no message was passed for {age}: a handler is slow, or a process is stopped")
@@ -217,6 +231,7 @@ fn age(micros: i64) -> String {
 mod tests {
     use super::{Facts, SECOND, SubscriptionState, age};
     use crate::standstill::Found;
+    use consign_core::{Partition, Standing};
 
     /// All is well, and it has messages.
     fn running<'f>() -> Facts<'f> {
@@ -232,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_cause_that_holds_up_others_comes_before_them() {
-        let (waits, away) = (found(Some(3), "newer"), found(None, "refused"));
+        let (waits, away) =
+            (found(Standing::Partition(Partition(3)), "newer"), found(Standing::All, "refused"));
         let (now, late) = (SECOND, 60 * SECOND);
         assert_eq!(said(&running(), now), None);
         let still = said(&running(), late).unwrap();
@@ -254,9 +270,9 @@ mod tests {
         assert_eq!(paused, (SubscriptionState::Paused, "paused for 60 s: the server moves".into()));
     }
 
-    fn found(partition: Option<u16>, cause: &str) -> Found {
+    fn found(what: Standing, cause: &str) -> Found {
         let (subscription, worker, cause) = (1, Vec::new(), cause.to_owned());
-        Found { subscription, worker, partition, cause, since: 0 }
+        Found { subscription, worker, what, cause, since: 0 }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::standstill::{Causes, Standstills};
 use crate::subscription::{Options, Shared};
 use crate::upkeep::{self, Due};
 use consign_core::{
-    Changes, Driver, Event, Ledger, Message, Partition, Projection, QueueLedger, Result, Topic, Tx,
-    Upkeep, WorkerId,
+    Changes, Driver, Event, Ledger, Message, Partition, Projection, QueueLedger, Result, Standing,
+    Topic, Tx, Upkeep, WorkerId,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,7 +83,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 ?error,
                 "it stands still, and tries again in {wait:?}"
             );
-            self.stands_still(Causes::from([(None, error.to_string())])).await;
+            self.stands_still(Causes::from([(Standing::All, error.to_string())])).await;
             self.shared.stop.sleep(wait).await;
         }
         self.hand_all_over().await;
@@ -230,7 +230,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         ?error,
                         "the backfill goes on in {wait:?}"
                     );
-                    self.stands_still(Causes::from([(None, text(&error.into()))])).await;
+                    self.stands_still(Causes::from([(Standing::All, text(&error.into()))])).await;
                     self.shared.stop.sleep(wait).await;
                 }
             }
@@ -269,7 +269,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
             self.waits.look();
         }
         let mine = self.assigned.partitions().collect::<Vec<_>>();
-        let Plan { lost, release, take } = plan(&members, me, &mine);
+        let Plan { lost, release, take } = plan(&members, me, &mine, usize::MAX);
         self.assigned.remove(&lost);
         if !release.is_empty() {
             // In this order: what is not handed over, and not held either, nobody would take.
@@ -288,9 +288,10 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     fn causes(&self) -> Causes {
-        let away = self.outages.why().map(|why| (None, why.to_owned()));
+        let away = self.outages.why().map(|why| (Standing::All, why.to_owned()));
         let waiting = self.assigned.waiting();
-        let waiting = waiting.map(|(partition, why)| (Some(partition), why.to_owned()));
+        let waiting =
+            waiting.map(|(partition, why)| (Standing::Partition(partition), why.to_owned()));
         away.into_iter().chain(waiting).collect()
     }
 

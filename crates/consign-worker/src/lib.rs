@@ -16,6 +16,7 @@ mod poll;
 mod projected;
 mod queue;
 mod queue_builder;
+mod rate;
 mod retention;
 mod schedule;
 mod setback;
@@ -31,6 +32,7 @@ pub use handler::{
     HandlerFn, HandlerOutput, Input, State,
 };
 pub use queue_builder::{Queue, queue};
+pub use rate::Rate;
 pub use schedule::{Cron, Missed, Tick, cron, next_tick};
 pub use subscription::{Stream, Subscribe, Subscription, stream};
 pub use worker::{Running, start};

@@ -23,13 +23,19 @@ pub(crate) struct Plan {
 /// Compares who is there with what this process has.
 ///
 /// Every worker computes the same shares from the same rows: partitions ÷ workers, the first ones
-/// one more. Whoever has too much hands over; only what nobody owns is taken.
-pub(crate) fn plan(members: &Members, me: WorkerId, mine: &[Partition]) -> Plan {
+/// one more. Whoever has too much hands over; only what nobody owns is taken. So many workers have a
+/// share at most; the others stand by.
+pub(crate) fn plan(
+    members: &Members,
+    me: WorkerId,
+    mine: &[Partition],
+    workers_max: usize,
+) -> Plan {
     let owned_by_me = |partition: &Partition| {
         members.partitions.iter().any(|m| m.partition == *partition && m.owner == Some(me))
     };
     let (kept, lost): (Vec<_>, Vec<_>) = mine.iter().copied().partition(owned_by_me);
-    let share = share(members, me);
+    let share = share(members, me, workers_max);
     let release = kept.iter().copied().skip(share).collect();
     // Ours by the row, and yet not in our hands: taken anew, under a new epoch; also what is too
     // much, which is then handed over.
@@ -70,8 +76,12 @@ pub(crate) async fn execute<L: QueueLedger>(
     ledger.unfinished(of, &changed).await
 }
 
-fn share(members: &Members, me: WorkerId) -> usize {
+fn share(members: &Members, me: WorkerId, workers_max: usize) -> usize {
     let Some(rank) = members.workers.iter().position(|worker| *worker == me) else { return 0 };
-    let (partitions, workers) = (members.partitions.len(), members.workers.len());
+    let workers = members.workers.len().min(workers_max);
+    if rank >= workers {
+        return 0;
+    }
+    let partitions = members.partitions.len();
     partitions / workers + usize::from(rank < partitions % workers)
 }

@@ -3,11 +3,13 @@
 use crate::handler::{Arguments, AsHandler, Bound, Function, HandlerFn, HandlerOutput};
 use crate::projected;
 use crate::queue::{self, Named};
+use crate::rate::Rate;
 use crate::subscription::{DynSubscription, Shared, Subscribe, Subscription, check_projection};
 use consign_core::{
     BoxFuture, Driver, HandlerResult, Message, NewSubscription, Order, Projection, QueueLedger,
     Reads, Result, Retry, SubscriptionId, SubscriptionName, Topic, Tx,
 };
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +51,9 @@ pub struct Queue<W> {
 pub(crate) struct QueueOptions {
     /// Calls at the same time, at least 1; for handlers without `Tx`.
     pub(crate) concurrency: usize,
+    /// The same in all processes together.
+    pub(crate) concurrency_in_all: Option<NonZeroUsize>,
+    pub(crate) rate: Option<Rate>,
     /// Messages of a call, at least 1; for handlers that take a batch.
     pub(crate) batch_max: usize,
     pub(crate) retry: Retry,
@@ -63,6 +68,8 @@ impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             concurrency: 16,
+            concurrency_in_all: None,
+            rate: None,
             batch_max: usize::MAX,
             retry: Retry::default(),
             order: Order::default(),
@@ -79,6 +86,43 @@ impl<W> Queue<W> {
     /// SQLite has one writer. Messages of one key are handled one after the other in any case.
     pub fn concurrency(mut self, calls: usize) -> Self {
         self.options.concurrency = calls.max(1);
+        self
+    }
+
+    /// So many calls at the same time in all processes of the subscription together (at least 1);
+    /// without this only [`Queue::concurrency`] bounds them, in each process. Of one process at a
+    /// time with 1.
+    ///
+    /// Whoever owns partitions has an even share; where there are more processes than calls, the
+    /// others stand by. When a process comes or goes, what runs already counts as it did before:
+    /// calls that take longer than 0.3 s may be more than these for as long as they last. Give all
+    /// processes the same number. There is no bound for the messages of one key: they are handled
+    /// one after the other, in order.
+    pub fn concurrency_in_all(mut self, calls: usize) -> Self {
+        self.options.concurrency_in_all = NonZeroUsize::new(calls.max(1));
+        self
+    }
+
+    /// Begins with so many messages a second in all processes of the subscription together; what
+    /// has to wait counts no attempt, and holds no transaction open. Each try counts.
+    ///
+    /// A process has of the rate what it has of the partitions. So in no while begin more than the
+    /// rate times that while, the burst, and one a process; and there may be fewer where messages
+    /// are not spread evenly over keys: those of one key have the rate of the process that owns
+    /// its partition. Give all processes the same rate.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use consign_worker::{Rate, queue};
+    /// # use consign_core::{HandlerResult, Message};
+    /// # async fn receipt_mail<M: Message>(_: M) -> HandlerResult { Ok(()) }
+    /// # fn subscribe<M: Message>() {
+    /// let mailer = queue("mailer", receipt_mail::<M>).rate(Rate::per_second(14).burst(50));
+    /// # drop(mailer);
+    /// # }
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.options.rate = Some(rate);
         self
     }
 

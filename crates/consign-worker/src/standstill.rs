@@ -1,7 +1,7 @@
 //! Where this process stands still and why, kept in the ledger for those who look.
 
 use crate::stop::Stop;
-use consign_core::{Partition, QueueLedger, Standstill, SubscriptionId};
+use consign_core::{QueueLedger, Standing, Standstill, SubscriptionId};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -11,8 +11,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Characters of a cause that are kept, at most.
 const CAUSE_CHARACTERS_MAX: usize = 1_000;
 
-/// Why each partition stands still; the one without a number: all of them.
-pub(crate) type Causes = BTreeMap<Option<Partition>, String>;
+/// Why what of it stands still.
+pub(crate) type Causes = BTreeMap<Standing, String>;
 
 /// What was written, so that only what changes is.
 #[derive(Debug, Default)]
@@ -51,13 +51,11 @@ impl Standstills {
     }
 
     fn changes(&self, causes: &Causes) -> Vec<Standstill> {
-        let ends = self.written.keys().filter(|partition| !causes.contains_key(*partition));
-        let ends = ends.map(|partition| Standstill { partition: *partition, cause: None });
-        let begins = causes.iter().filter(|(at, cause)| self.written.get(*at) != Some(*cause));
-        let begins = begins.map(|(partition, cause)| {
-            let (partition, cause) = (*partition, Some(cause.clone()));
-            Standstill { partition, cause }
-        });
+        let ends = self.written.keys().filter(|what| !causes.contains_key(*what));
+        let ends = ends.map(|what| Standstill { what: *what, cause: None });
+        let begins = causes.iter().filter(|(what, cause)| self.written.get(*what) != Some(*cause));
+        let begins =
+            begins.map(|(what, cause)| Standstill { what: *what, cause: Some(cause.clone()) });
         ends.chain(begins).collect()
     }
 }
@@ -65,20 +63,21 @@ impl Standstills {
 #[cfg(test)]
 mod tests {
     use super::{Causes, Standstills};
-    use consign_core::{Partition, Standstill};
+    use consign_core::{Partition, Standing, Standstill};
 
     #[test]
     fn only_what_changes_is_written() {
-        let all = [(None, "away"), (Some(1), "newer"), (Some(2), "unknown")];
-        let written = all.map(|(at, cause)| (at.map(Partition), cause.to_owned()));
+        let [first, second] = [1, 2].map(|number| Standing::Partition(Partition(number)));
+        let all = [(Standing::All, "away"), (first, "newer"), (second, "unknown")];
+        let written = all.map(|(what, cause)| (what, cause.to_owned()));
         let before = Standstills { written: Causes::from(written.clone()), not_before: None };
         assert_eq!(before.changes(&before.written), []);
         let mut causes = Causes::from(written);
-        causes.remove(&None);
-        causes.insert(Some(Partition(2)), "undecodable".to_owned());
-        let ends = Standstill { partition: None, cause: None };
+        causes.remove(&Standing::All);
+        causes.insert(second, "undecodable".to_owned());
+        let ends = Standstill { what: Standing::All, cause: None };
         let cause = Some("undecodable".to_owned());
-        let begins = Standstill { partition: Some(Partition(2)), cause };
+        let begins = Standstill { what: second, cause };
         assert_eq!(before.changes(&causes), [ends, begins]);
     }
 }

@@ -59,8 +59,8 @@ pub use consign_sql::{
     SubscriptionState, SubscriptionStatus, Sum, SumInto, Value,
 };
 pub use consign_worker::{
-    Cron, Deliveries, FromDelivery, FromRef, Missed, Queue, Running, State, Stream, Tick, cron,
-    queue, stream,
+    Cron, Deliveries, FromDelivery, FromRef, Missed, Queue, Rate, Running, State, Stream, Tick,
+    cron, queue, stream,
 };
 
 pub use self::builder::{Builder, Topic, topic};

@@ -1,7 +1,7 @@
 //! How a queue stands, as its status says.
 
 use crate::database::{Database, Worker, dead, failed};
-use consign_core::{Ledger, Offset, QueueLedger, Settle, Standstill};
+use consign_core::{Ledger, Offset, QueueLedger, Settle, Standing, Standstill};
 use consign_sql::SubscriptionState;
 use std::time::Duration;
 
@@ -43,17 +43,16 @@ async fn workers_that_own_nothing_stand_by_and_what_they_say_goes_with_them() {
     assert_eq!((before.owners, before.standing_by), (vec![], vec![me]));
     worker.take().await;
     assert_eq!(status().await.state, SubscriptionState::Idle);
-    let says = |partition, cause: Option<&str>| {
-        vec![Standstill { partition, cause: cause.map(ToOwned::to_owned) }]
-    };
-    let everywhere = says(None, Some("the mail server is away"));
+    let says =
+        |what, cause: Option<&str>| vec![Standstill { what, cause: cause.map(ToOwned::to_owned) }];
+    let everywhere = says(Standing::All, Some("the mail server is away"));
     worker.ledger.stands_still(worker.of, &everywhere).await.unwrap();
-    let there = says(Some(crate::database::PARTITION), Some("a newer build"));
+    let there = says(Standing::Partition(crate::database::PARTITION), Some("a newer build"));
     worker.ledger.stands_still(worker.of, &there).await.unwrap();
     let stalled = status().await;
     assert_eq!(stalled.state, SubscriptionState::Stalled);
     assert!(stalled.cause.unwrap().contains("the mail server is away"));
-    worker.ledger.stands_still(worker.of, &says(None, None)).await.unwrap();
+    worker.ledger.stands_still(worker.of, &says(Standing::All, None)).await.unwrap();
     assert!(status().await.cause.unwrap().contains("partition 0 waits for 0 s: a newer build"));
     worker.ledger.leave().await.unwrap();
     assert_eq!(database.number("select count(*) from consign_standstill").await, 0);

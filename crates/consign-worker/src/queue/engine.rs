@@ -7,6 +7,7 @@ use super::holding::Holding;
 use super::item::Item;
 use super::jobs::Jobs;
 use super::lanes::Place;
+use super::limits::Limits;
 use super::outage::Outages;
 use super::retries::{DUE_MAX, Retries};
 use crate::backoff::Backoff;
@@ -18,7 +19,7 @@ use crate::queue_builder::QueueOptions;
 use crate::standstill::{Causes, Standstills};
 use crate::subscription::Shared;
 use consign_core::{
-    Changes, Driver, Envelope, Message, QueueLedger, Result, Topic, Waiting, WorkerId,
+    Changes, Driver, Envelope, Message, QueueLedger, Result, Standing, Topic, Waiting, WorkerId,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(crate) struct Engine<L: QueueLedger, D, H> {
     pub(super) holding: Holding,
     pub(super) retries: Retries,
     pub(super) outages: Outages,
+    pub(super) limits: Limits,
     pub(super) jobs: Jobs,
     /// With [`Order::Block`]: messages that failed, and when each is tried again.
     pub(super) blocked: Vec<(Instant, Item)>,
@@ -72,6 +74,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             holding: Holding::new(order),
             retries: Retries::default(),
             outages: Outages::default(),
+            limits: Limits::new(options.rate, options.concurrency_in_all),
             jobs: Jobs::default(),
             blocked: Vec::new(),
             alone: HashSet::new(),
@@ -96,7 +99,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             let wait = backoff.failed();
             let subscription = &self.subject.name;
             tracing::error!(subscription, ?error, "it stands still, and tries again in {wait:?}");
-            self.stands_still(Causes::from([(None, error.to_string())])).await;
+            self.stands_still(Causes::from([(Standing::All, error.to_string())])).await;
             self.shared.stop.sleep(wait).await;
         }
         self.leave().await;
@@ -132,6 +135,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.read_ahead(poll)?;
         self.find_due().await?;
         let is_busy = if H::FORM.tx { self.group().await? } else { self.start_jobs().await? };
+        if !self.is_paused && self.has_ready() {
+            self.limits.note(self.jobs.len());
+        }
         self.settle_in_time().await?;
         if is_busy {
             return Ok(());
@@ -141,7 +147,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// How many handlers may be called now.
     pub(super) fn concurrency(&self) -> usize {
-        if self.is_paused { 0 } else { self.outages.concurrency(self.options.concurrency) }
+        let most = self.options.concurrency.min(self.limits.calls());
+        if self.is_paused { 0 } else { self.outages.concurrency(most) }
     }
 
     fn read_ahead(&mut self, poll: &mut Poll<Envelope>) -> Result {
@@ -171,6 +178,11 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             }
         }
         Ok(())
+    }
+
+    /// Messages may be taken, unless others are in the way.
+    fn has_ready(&self) -> bool {
+        self.holding.has_ready() || self.retries.has_ready()
     }
 
     async fn find_due(&mut self) -> Result {
@@ -212,7 +224,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.retries.next(&mut self.holding).or_else(|| self.holding.next())
     }
 
-    /// Waits for whatever comes first.
+    /// Standing for whatever comes first.
     async fn wait(&mut self, poll: &mut Poll<Envelope>, changes: &mut Changes) -> Result {
         let until = self.wake_at();
         tokio::select! {
@@ -231,7 +243,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
     }
 
-    fn wake_at(&self) -> Instant {
+    fn wake_at(&mut self) -> Instant {
         let now = Instant::now();
         let look = self.looked.map_or(now, |at| at + LOOK_EVERY);
         let settle = self.unsettled.map(|since| since + SETTLE.0);
@@ -241,7 +253,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             .next_due()
             .map(|due| now + due.duration_since(ledger.now()).unwrap_or_default());
         let blocked = self.blocked.iter().map(|(at, _)| *at).min();
-        let others = [settle, due, blocked, self.outages.probe_at(), self.holding.next_look()];
+        let limit = if self.has_ready() { self.limits.next_at() } else { None };
+        let others =
+            [settle, due, blocked, limit, self.outages.probe_at(), self.holding.next_look()];
         others.into_iter().flatten().filter(|at| *at > now).chain([look]).min().unwrap_or(look)
     }
 }

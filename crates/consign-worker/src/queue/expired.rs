@@ -6,14 +6,16 @@ use crate::handler::Handler;
 use consign_core::{Driver, Fate, QueueLedger, Reason};
 
 impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
-    /// The next message for a handler; those that have expired end on the way.
+    /// The next message for a handler, by the rate; those that have expired end on the way.
     pub(super) fn next(&mut self) -> Option<Item> {
-        loop {
+        while self.limits.may_take() {
             let item = self.next_of_all()?;
             if let Some(item) = self.in_time(item) {
+                self.limits.take();
                 return Some(item);
             }
         }
+        None
     }
 
     /// A message that has not expired; one that has is a dead letter.

@@ -98,6 +98,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// A message that was not begun is the next one.
     pub(super) fn come_first(&mut self, item: Item) {
+        self.limits.give_back();
         if item.is_again {
             self.holding.let_go(&item);
             self.retries.put_first(item);

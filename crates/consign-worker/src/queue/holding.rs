@@ -433,6 +433,11 @@ impl Holding {
         self.ended.len() + usize::from(self.has_skipped)
     }
 
+    /// Something is ready for a handler.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.ready > 0 || !self.redo.is_empty()
+    }
+
     /// Nothing is in a handler's hands, nor ready for one.
     pub(crate) fn is_idle(&self) -> bool {
         self.ready == 0 && self.redo.is_empty() && self.parts.values().all(|part| part.in_hand == 0)

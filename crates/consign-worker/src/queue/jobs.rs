@@ -36,6 +36,10 @@ pub(super) struct Job {
 }
 
 impl Jobs {
+    pub(super) fn len(&self) -> usize {
+        self.running.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
@@ -82,18 +86,22 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     fn gather(&mut self, first: Item) -> Vec<Item> {
         let most = if H::FORM.batch { self.options.batch_max.min(BATCH_MAX) } else { 1 };
         let mut items = vec![first];
-        while items.len() < most && !items[items.len() - 1].is_again {
+        while items.len() < most && !items[items.len() - 1].is_again && self.limits.may_take() {
             let last = items.len() - 1;
             if items[last].leads
                 && let Some(behind) = self.holding.next_behind(&items[last])
             {
                 // The lane goes on when the last of its messages is at its end.
                 if let Some(behind) = self.in_time(Item { leads: false, ..behind }) {
+                    self.limits.take();
                     items[last].leads = false;
                     items.push(Item { leads: true, ..behind });
                 }
             } else if let Some(next) = self.holding.next() {
-                items.extend(self.in_time(next));
+                if let Some(next) = self.in_time(next) {
+                    self.limits.take();
+                    items.push(next);
+                }
             } else {
                 break;
             }

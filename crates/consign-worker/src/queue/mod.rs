@@ -11,6 +11,7 @@ pub(crate) mod item;
 mod jobs;
 pub(crate) mod judge;
 mod lanes;
+mod limits;
 pub(crate) mod outage;
 mod owning;
 mod part;

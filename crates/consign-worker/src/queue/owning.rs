@@ -6,7 +6,7 @@ use crate::handler::Handler;
 use crate::ownership::{self, LOOK_EVERY, Plan, plan};
 use crate::standstill::Causes;
 use crate::subscription::Shared;
-use consign_core::{Driver, Epoch, Partition, Progress, QueueLedger, Result};
+use consign_core::{Driver, Epoch, Partition, Progress, QueueLedger, Result, Standing};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -50,9 +50,11 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             self.execute(&mine).await?;
         }
         let mine = self.holding.partitions().collect::<Vec<_>>();
-        let Plan { lost, release, take } = plan(&members, me, &mine);
+        let Plan { lost, release, take } = plan(&members, me, &mine, self.limits.workers_max());
         self.holding.remove(&lost);
         self.holding.leave(&release);
+        // Before anybody can have what is handed over.
+        self.limits.share(&members, me, self.holding.staying().len());
         self.drop_blocked();
         self.hand_over().await?;
         if !take.is_empty() {
@@ -93,17 +95,19 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     }
 
     fn causes(&self) -> Causes {
-        let away = self.outages.why().map(|why| (None, why.to_owned()));
+        let away = self.outages.why().map(|why| (Standing::All, why.to_owned()));
         let blocked = self.blocked.iter().map(|(_, item)| {
             let Item { partition, offset, attempt, envelope, .. } = item;
             let id = envelope.id;
             let why =
                 format!("message {offset} ({id}) failed, attempt {attempt} comes before others");
-            (Some(*partition), why)
+            (Standing::Partition(*partition), why)
         });
         let waiting = self.holding.waiting();
-        let waiting = waiting.map(|(partition, why)| (Some(partition), why.to_owned()));
-        away.into_iter().chain(blocked).chain(waiting).collect()
+        let waiting =
+            waiting.map(|(partition, why)| (Standing::Partition(partition), why.to_owned()));
+        let limit = self.limits.cause().map(|why| (Standing::Limit, why.to_owned()));
+        away.into_iter().chain(limit).chain(blocked).chain(waiting).collect()
     }
 
     pub(super) async fn stands_still(&mut self, causes: Causes) {

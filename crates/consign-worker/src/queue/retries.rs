@@ -40,6 +40,11 @@ impl Retries {
         self.chains.is_empty() && self.in_hand.is_empty()
     }
 
+    /// Something is due that nobody has in hand.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.chains.is_empty()
+    }
+
     /// When the next one is due, where that is known.
     pub(crate) fn next_due(&self) -> Option<SystemTime> {
         self.next.filter(|_| self.is_idle())

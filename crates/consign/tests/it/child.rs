@@ -1,7 +1,7 @@
 //! This test program once more, as another process: one that can be killed, stopped, or watched.
 
 use crate::database::{TABLES, likes, options};
-use crate::{backfill, idle, power_cut, queue_power_cut, queue_work, runtime_ends};
+use crate::{backfill, idle, limits, power_cut, queue_power_cut, queue_work, runtime_ends};
 use consign::sqlite::Consign;
 use consign::stream;
 use sqlx::SqlitePool;
@@ -43,9 +43,11 @@ pub(crate) enum Role {
     GivesTasks,
     /// Notes what it sees finished, until it is killed.
     WatchesMarks,
+    /// Works on queues with limits, until it is killed.
+    IsLimited,
 }
 
-const ROLES: [Role; 13] = [
+const ROLES: [Role; 14] = [
     Role::OneMessage,
     Role::MakesTables,
     Role::Looks,
@@ -59,6 +61,7 @@ const ROLES: [Role; 13] = [
     Role::PreparesQueues,
     Role::GivesTasks,
     Role::WatchesMarks,
+    Role::IsLimited,
 ];
 
 impl Role {
@@ -81,6 +84,7 @@ impl Role {
             Self::PreparesQueues => queue_power_cut::prepare_queues(folder).await,
             Self::GivesTasks => queue_power_cut::give(folder).await,
             Self::WatchesMarks => queue_power_cut::watch(folder).await,
+            Self::IsLimited => limits::work(folder).await,
         }
     }
 }
