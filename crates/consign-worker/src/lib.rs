@@ -11,6 +11,8 @@ mod engine;
 mod handler;
 mod heartbeat;
 mod kinds;
+#[cfg(feature = "tower")]
+mod layer;
 mod ownership;
 mod poll;
 mod projected;
@@ -31,6 +33,8 @@ pub use handler::{
     Arguments, AsHandler, Deliveries, Extract, Form, FromDelivery, FromRef, Function, Handler,
     HandlerFn, HandlerOutput, Input, State,
 };
+#[cfg(feature = "tower")]
+pub use layer::{Call, Calls};
 pub use queue_builder::{Queue, queue};
 pub use rate::Rate;
 pub use schedule::{Cron, Missed, Tick, cron, next_tick};

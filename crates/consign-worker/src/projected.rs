@@ -4,7 +4,7 @@ use crate::backfill::{self, Otherwise};
 use crate::backoff::Backoff;
 use crate::effect::Subject;
 use crate::handler::Applies;
-use crate::queue::{self, Named};
+use crate::queue::{self, Layers, Named};
 use crate::queue_builder::QueueOptions;
 use crate::subscription::Shared;
 use crate::tidy::Tidy;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) async fn run<L, D, P>(
     Named { name, of }: Named,
     projection: P,
-    options: QueueOptions,
+    (options, layers): (QueueOptions, Layers),
     shared: Shared<L, D>,
 ) where
     L: QueueLedger,
@@ -28,7 +28,7 @@ pub(crate) async fn run<L, D, P>(
     let work = async {
         bring_in(&*ledger, &subject, &tidy).await;
         let applies = Applies { subject: Arc::clone(&subject), tidy: Arc::clone(&tidy) };
-        queue::run(Named { name, of }, applies, options, shared).await;
+        queue::run(Named { name, of }, applies, (options, layers), shared).await;
     };
     tokio::join!(work, tidy.run(&*ledger, &subject));
 }

@@ -1,8 +1,10 @@
 //! What is subscribed as a queue: a handler under a name, and its options.
 
 use crate::handler::{Arguments, AsHandler, Bound, Function, HandlerFn, HandlerOutput};
+#[cfg(feature = "tower")]
+use crate::layer::{Call, Calls};
 use crate::projected;
-use crate::queue::{self, Named};
+use crate::queue::{self, Layers, Named};
 use crate::rate::Rate;
 use crate::subscription::{DynSubscription, Shared, Subscribe, Subscription, check_projection};
 use consign_core::{
@@ -34,7 +36,12 @@ where
     let boxed = |answer: F::Answer| -> BoxFuture<'static, HandlerResult> {
         Box::pin(async { answer.await.into_result() })
     };
-    Queue { name: name.to_owned(), work: handler.work(boxed), options: QueueOptions::default() }
+    Queue {
+        name: name.to_owned(),
+        work: handler.work(boxed),
+        options: QueueOptions::default(),
+        layers: None,
+    }
 }
 
 /// A handler under a name; see [`queue`].
@@ -44,6 +51,8 @@ pub struct Queue<W> {
     name: String,
     work: W,
     options: QueueOptions,
+    /// The layers around its handler.
+    layers: Layers,
 }
 
 /// How a queue works.
@@ -159,6 +168,36 @@ impl<W> Queue<W> {
         self
     }
 
+    /// Puts a layer of tower around the handler: each call goes through it, one of several messages
+    /// as one. Of several layers the last one is the outermost, as with axum's `Router`.
+    ///
+    /// An error of the layer itself is a [`Verdict::Retry`](consign_core::Verdict): again by policy.
+    /// What the handler answers passes through a layer as an error, and is what it was as long as no
+    /// layer replaces it. A layer that lets calls wait, as a concurrency limit does, is for handlers
+    /// without `Tx`: others would hold the write lock meanwhile. [`Queue::timeout`] bounds a call
+    /// with all of its layers.
+    ///
+    /// `examples/tower_layers.rs` has a timeout and a line of its own for each call.
+    #[cfg(feature = "tower")]
+    #[expect(clippy::needless_pass_by_value, reason = "a layer is written where it is used")]
+    pub fn layer<T>(mut self, layer: T) -> Self
+    where
+        T: tower::Layer<Calls>,
+        T::Service: tower::Service<
+                Call,
+                Response = (),
+                Error: Into<consign_core::BoxError>,
+                Future: Send + 'static,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let calls = self.layers.take().unwrap_or_else(Calls::innermost);
+        self.layers = Some(calls.layer(&layer));
+        self
+    }
+
     fn describe<M: Message>(&self) -> Result<NewSubscription> {
         Ok(NewSubscription {
             name: SubscriptionName::new(&self.name)?,
@@ -178,9 +217,9 @@ where
     V: 'static,
 {
     fn subscription(self, state: &Arc<S>) -> Subscription<L, D> {
-        let Self { name, work, options } = self;
+        let Self { name, work, options, layers } = self;
         let work = Bound::new(work, Arc::clone(state));
-        Subscription::of(Queue { name, work, options })
+        Subscription::of(Queue { name, work, options, layers })
     }
 }
 
@@ -201,8 +240,8 @@ where
     }
 
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, work, options } = *self;
-        Box::pin(queue::run(Named { name, of }, work, options, shared))
+        let Self { name, work, options, layers } = *self;
+        Box::pin(queue::run(Named { name, of }, work, (options, layers), shared))
     }
 }
 
@@ -232,7 +271,7 @@ where
     }
 
     fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, work: AsHandler(projection), options } = *self;
-        Box::pin(projected::run(Named { name, of }, projection, options, shared))
+        let Self { name, work: AsHandler(projection), options, layers } = *self;
+        Box::pin(projected::run(Named { name, of }, projection, (options, layers), shared))
     }
 }

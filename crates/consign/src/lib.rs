@@ -63,6 +63,9 @@ pub use consign_worker::{
     cron, queue, stream,
 };
 
+#[cfg(feature = "tower")]
+pub use consign_worker::{Call, Calls};
+
 pub use self::builder::{Builder, Topic, topic};
 pub use self::workers::{NothingSubscribed, Subscribed, Workers};
 

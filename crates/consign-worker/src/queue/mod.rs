@@ -23,6 +23,13 @@ use crate::queue_builder::QueueOptions;
 use crate::subscription::Shared;
 use consign_core::{Driver, QueueLedger, SubscriptionId};
 
+/// The layers around a handler.
+#[cfg(feature = "tower")]
+pub(crate) type Layers = Option<crate::layer::Calls>;
+/// Without the feature there are none.
+#[cfg(not(feature = "tower"))]
+pub(crate) type Layers = Option<std::convert::Infallible>;
+
 /// Which subscription it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Named {
@@ -34,12 +41,19 @@ pub(crate) struct Named {
 pub(crate) async fn run<L, D, H>(
     subject: Named,
     handler: H,
-    options: QueueOptions,
+    (options, layers): (QueueOptions, Layers),
     shared: Shared<L, D>,
 ) where
     L: QueueLedger,
     D: Driver,
     H: Handler<L::Connection>,
 {
-    engine::Engine::new(subject, handler, options, shared).run().await;
+    match layers {
+        None => engine::Engine::new(subject, handler, options, shared).run().await,
+        #[cfg(feature = "tower")]
+        Some(calls) => {
+            let handler = crate::layer::Layered::new(&subject.name, handler, calls);
+            engine::Engine::new(subject, handler, options, shared).run().await;
+        }
+    }
 }

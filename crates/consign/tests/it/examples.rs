@@ -18,6 +18,11 @@ fn backfill_reads_old_rows_in_pieces_and_then_the_messages() {
     assert_prints("backfill", include_str!("../../examples/backfill.out"));
 }
 
+#[test]
+fn tower_layers_say_each_call_and_try_again_what_took_too_long() {
+    assert_prints("tower_layers", include_str!("../../examples/tower_layers.out"));
+}
+
 fn assert_prints(example: &str, expected: &str) {
     let output = command(example).stderr(Stdio::inherit()).output().expect("it runs");
     assert!(output.status.success(), "{example} ended with {}", output.status);

@@ -27,6 +27,7 @@ mod in_the_way;
 mod journal;
 mod kept_statements;
 mod kinds;
+mod layers;
 mod limits;
 mod lock_wait;
 mod members;
