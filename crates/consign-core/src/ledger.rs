@@ -130,6 +130,16 @@ pub trait Ledger: Send + Sync + 'static {
         async { Ok(false) }
     }
 
+    /// Where a queue began in each partition, as long as the log still has all that came since.
+    fn began(
+        &self,
+        tx: &mut Self::Transaction,
+        of: SubscriptionId,
+    ) -> impl Future<Output = Result<Option<Vec<(Partition, Offset)>>>> + Send {
+        let _ = (tx, of);
+        async { Ok(None) }
+    }
+
     /// Says to whoever asked for a rebuild why there is none.
     fn refuse_rebuild(&self, of: SubscriptionId, why: &str) -> impl Future<Output = Result> + Send {
         let _ = (of, why);
@@ -156,6 +166,8 @@ pub struct NewSubscription {
     pub topic: Topic,
     /// How it reads it.
     pub reads: Reads,
+    /// It is a projection, whose read model may be built anew; else a handler.
+    pub is_projection: bool,
     /// The kinds that this build understands.
     pub kinds: Vec<Kind>,
 }

@@ -90,6 +90,9 @@ pub trait QueueLedger: Ledger {
 pub enum Purpose {
     /// Handlers with `Tx`: effects and ledger lie in one place; they may publish.
     Handlers,
+    /// A projection that is read as a queue: the same, but it publishes nothing, since a rebuild
+    /// calls it again.
+    Projection,
     /// The marks of handlers without `Tx`: on disk when it has committed, since what they did is
     /// outside.
     Marks,

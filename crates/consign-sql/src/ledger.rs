@@ -342,6 +342,15 @@ impl Ledger for SqlLedger {
         in_one_hop(tx, "look where the log begins", |db| rebuild::is_whole(db, topic)).await
     }
 
+    async fn began(
+        &self,
+        tx: &mut WorkerTransaction,
+        of: SubscriptionId,
+    ) -> Result<Option<Vec<(Partition, Offset)>>> {
+        let topic = self.topic(of);
+        in_one_hop(tx, "look where the queue began", |db| rebuild::began(db, of, topic)).await
+    }
+
     async fn refuse_rebuild(&self, of: SubscriptionId, why: &str) -> Result {
         self.write("refuse a rebuild", |db| rebuild::refuse(db, of, why)).await
     }

@@ -4,13 +4,14 @@ use consign_core::{Error, Result};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// Numbered from 1, never edited.
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/sqlite/0001_log.sql"),
     include_str!("../migrations/sqlite/0002_queue.sql"),
     include_str!("../migrations/sqlite/0003_schedule.sql"),
     include_str!("../migrations/sqlite/0004_rebuild.sql"),
     include_str!("../migrations/sqlite/0005_standstill.sql"),
     include_str!("../migrations/sqlite/0006_suspect.sql"),
+    include_str!("../migrations/sqlite/0007_consumer.sql"),
 ];
 /// The oldest schema whose library may work beside this one: one that knows no queue would read it
 /// as a stream, over its done marks, and would bury a worker without a word of what it had in hand.

@@ -70,9 +70,9 @@ impl Log {
         let mut changes = self.changes();
         let mut tx = self.begin().await?;
         let asked = in_one_hop(&mut tx, "ask for a rebuild", |db| ask(db, subscription)).await?;
-        let (of, is_stream) = asked.ok_or_else(|| no_subscription(subscription))?;
-        if !is_stream {
-            return Err(refused(subscription, READ_AS_QUEUE));
+        let (of, is_projection) = asked.ok_or_else(|| no_subscription(subscription))?;
+        if !is_projection {
+            return Err(refused(subscription, IS_HANDLER));
         }
         tx.commit().await?;
         let mut reads = self.open_reads().await?;
@@ -116,8 +116,8 @@ impl Log {
     }
 }
 
-const READ_AS_QUEUE: &str = "it reads its topic as a queue, whose handlers may have had effects \
-                             that cannot be taken back; only a stream can be rebuilt";
+const IS_HANDLER: &str = "it is a handler, whose effects may be such that they cannot be taken \
+                          back; only a projection can be rebuilt";
 
 fn refused(subscription: &str, why: &str) -> Error {
     let message = format!("the subscription {subscription} is not rebuilt: {why}");
@@ -132,15 +132,15 @@ fn still_running(subscription: &str) -> Error {
     Error::new("still-running", message)
 }
 
-/// Answers whether it is a stream; nothing is asked of anything else.
+/// Answers whether it is a projection; nothing is asked of anything else.
 fn ask(db: &Connection, subscription: &str) -> rusqlite::Result<Option<(SubscriptionId, bool)>> {
     let Some((of, _)) = find(db, subscription)? else { return Ok(None) };
-    let select = "SELECT reads = 'stream' FROM consign_subscription WHERE id = ?1";
-    let is_stream = db.query_row(select, [of.0], |row| row.get(0))?;
-    if is_stream {
+    let select = "SELECT projects FROM consign_subscription WHERE id = ?1";
+    let is_projection = db.query_row(select, [of.0], |row| row.get(0))?;
+    if is_projection {
         db.execute(ASK, [of.0])?;
     }
-    Ok(Some((of, is_stream)))
+    Ok(Some((of, is_projection)))
 }
 
 async fn is_asked(
@@ -186,6 +186,27 @@ pub(crate) fn restart(
 pub(crate) fn is_whole(db: &Connection, topic: TopicRow) -> rusqlite::Result<bool> {
     let select = "SELECT max(first_offset) = 0 FROM consign_partition WHERE topic = ?1";
     db.query_row(select, [topic.id], |row| row.get(0))
+}
+
+/// Where a queue began, as long as the log still has all that came since. What it missed while it was
+/// retired the log has no longer, and its start is no longer known.
+pub(crate) fn began(
+    db: &Connection,
+    of: SubscriptionId,
+    topic: TopicRow,
+) -> rusqlite::Result<Option<Vec<(Partition, Offset)>>> {
+    let select = "SELECT c.partition, c.started_offset,
+            c.started_offset < p.first_offset OR c.missed > 0
+        FROM consign_cursor c JOIN consign_partition p ON p.number = c.partition
+        WHERE c.subscription = ?1";
+    let mut select = db.prepare(select)?;
+    let row = |row: &rusqlite::Row<'_>| {
+        let (partition, started): (_, i64) = (topic.partition(row.get(0)?), row.get(1)?);
+        Ok(((partition, Offset(started.cast_unsigned())), row.get(2)?))
+    };
+    let found = select.query_map([of.0], row)?.collect::<rusqlite::Result<Vec<(_, bool)>>>()?;
+    let is_lost = found.iter().any(|(_, is_lost)| *is_lost);
+    Ok((!is_lost).then(|| found.into_iter().map(|(began, _)| began).collect()))
 }
 
 /// Says why it is not rebuilt; it goes on as it was.

@@ -45,6 +45,7 @@ pub(crate) fn find_or_create(
         return Ok(Found::OtherReads(found.reads));
     }
     add_kinds(db, found.id, parse(&found.kinds), named)?;
+    note_projection(db, new, found.id)?;
     say_missed(db, new, found.id, now)?;
     note_named(db, &[SubscriptionId(found.id)], now)?;
     Ok(Found::Ready(SubscriptionId(found.id)))
@@ -58,6 +59,12 @@ fn find(db: &Connection, new: &NewSubscription) -> rusqlite::Result<Option<Row>>
         Ok(Row { id, topic, kinds, reads: row.get(3)?, topic_name: row.get(4)? })
     });
     found.optional()
+}
+
+/// A handler may have become a projection since, which needs its own record.
+fn note_projection(db: &Connection, new: &NewSubscription, id: i64) -> rusqlite::Result<()> {
+    let update = "UPDATE consign_subscription SET projects = ?2 WHERE id = ?1 AND projects <> ?2";
+    db.execute(update, params![id, new.is_projection]).map(drop)
 }
 
 /// Says so where it comes back after so long that messages were removed before it read them.
@@ -95,14 +102,14 @@ fn create(
     now: i64,
 ) -> rusqlite::Result<Found> {
     // A number that was removed is not given again.
-    let insert = "INSERT INTO consign_subscription (id, name, topic, kinds, reads, state, named_at)
+    let insert = "INSERT INTO consign_subscription (id, name, topic, kinds, reads, state, named_at, projects)
         SELECT 1 + max(coalesce((SELECT max(id) FROM consign_subscription), 0),
                 coalesce((SELECT CAST(value AS INTEGER) FROM consign_meta
                           WHERE name = 'last_subscription'), 0)),
-            ?1, ?2, ?3, ?4, 'new', ?5";
+            ?1, ?2, ?3, ?4, 'new', ?5, ?6";
     let kinds = text(named.into_iter().collect());
     let (name, reads) = (new.name.as_str(), new.reads.as_str());
-    db.execute(insert, params![name, topic.id, kinds, reads, now])?;
+    db.execute(insert, params![name, topic.id, kinds, reads, now, new.is_projection])?;
     Ok(Found::Ready(SubscriptionId(db.last_insert_rowid())))
 }
 

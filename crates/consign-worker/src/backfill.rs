@@ -2,7 +2,8 @@
 
 use crate::effect::Subject;
 use consign_core::{
-    Backfill, Error, Ledger, Load, Progress, Projection, Result, Resume, Tx, Verdict,
+    Backfill, Error, Ledger, Load, Offset, Partition, Progress, Projection, Result, Resume,
+    SubscriptionId, Tx, Verdict,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -48,7 +49,7 @@ where
     }
 }
 
-type Ends = [(consign_core::Partition, consign_core::Offset)];
+type Ends = [(Partition, Offset)];
 
 /// Writes what was read in a snapshot; the cursors are the snapshot's.
 async fn write<L, P>(
@@ -113,19 +114,26 @@ where
     if is_anew {
         tx = reset(ledger, subject, tx).await?;
     }
+    let began;
     loop {
         let from = resume.clone();
         let call = |tx| subject.projection.backfill(from, tx);
         let answer;
         (tx, answer) = subject.lend::<L, _, _>(tx, call).await?;
         let (progress, cursors, done) = match answer {
-            Ok(Backfill::None) if otherwise == Otherwise::Unplaced && resume.is_none() => {
+            Ok(Backfill::None)
+                if otherwise == Otherwise::Unplaced && resume.is_none() && !is_anew =>
+            {
                 ledger.rollback(tx).await;
                 return Ok(true);
             }
-            Ok(Backfill::None) if is_anew && !ledger.is_whole(&mut tx, subject.of).await? => {
-                ledger.rollback(tx).await;
-                return refuse(ledger, subject).await;
+            Ok(Backfill::None) if is_anew => {
+                let Some(from) = replay(ledger, &mut tx, subject.of, otherwise).await? else {
+                    ledger.rollback(tx).await;
+                    return refuse(ledger, subject).await;
+                };
+                began = from;
+                (Progress::Running, &began[..], true)
             }
             Ok(Backfill::None) => (Progress::Running, &[][..], true),
             Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),
@@ -143,6 +151,20 @@ where
         }
         ledger.place(&mut tx, subject.of, cursors, &progress).await?;
         return end(ledger, tx, Ok(done)).await;
+    }
+}
+
+/// Where the log is read from that fills a read model without a backfill: its start, or where the
+/// queue began; `None`: it no longer reaches back to there.
+async fn replay<L: Ledger>(
+    ledger: &L,
+    tx: &mut L::Transaction,
+    of: SubscriptionId,
+    otherwise: Otherwise,
+) -> Result<Option<Vec<(Partition, Offset)>>> {
+    match otherwise {
+        Otherwise::LogStart => Ok(ledger.is_whole(tx, of).await?.then(Vec::new)),
+        Otherwise::Unplaced => ledger.began(tx, of).await,
     }
 }
 

@@ -123,6 +123,7 @@ impl<H> Layered<H> {
 impl<C: Send + 'static, H: Handler<C>> Handler<C> for Layered<H> {
     type Message = H::Message;
     const FORM: Form = H::FORM;
+    const IS_PROJECTION: bool = H::IS_PROJECTION;
 
     fn call(
         &self,

@@ -26,14 +26,20 @@ pub(crate) async fn run<L, D, P>(
     let subject = Arc::new(Subject { name: name.clone(), of, projection, timeout, stop });
     let (tidy, ledger) = (Arc::new(Tidy::default()), Arc::clone(&shared.ledger));
     let work = async {
-        bring_in(&*ledger, &subject, &tidy).await;
-        let applies = Applies { subject: Arc::clone(&subject), tidy: Arc::clone(&tidy) };
-        queue::run(Named { name, of }, applies, (options, layers), shared).await;
+        // Again after each time that its read model is to be built anew.
+        while !shared.stop.is_asked() {
+            bring_in(&*ledger, &subject, &tidy).await;
+            let applies = Applies { subject: Arc::clone(&subject), tidy: Arc::clone(&tidy) };
+            let named = Named { name: name.clone(), of };
+            let with = (options, layers.clone());
+            queue::run(named, applies, with, shared.clone()).await;
+        }
     };
     tokio::join!(work, tidy.run(&*ledger, &subject));
 }
 
-/// Brings in what was there before. Where there is nothing, the queue begins as any other.
+/// Brings in what was there before, or builds the read model anew. Where there is nothing, the
+/// queue begins as any other.
 async fn bring_in<L, P>(ledger: &L, subject: &Subject<P>, tidy: &Tidy)
 where
     L: Ledger,

@@ -198,11 +198,12 @@ impl<W> Queue<W> {
         self
     }
 
-    fn describe<M: Message>(&self) -> Result<NewSubscription> {
+    fn describe<M: Message>(&self, is_projection: bool) -> Result<NewSubscription> {
         Ok(NewSubscription {
             name: SubscriptionName::new(&self.name)?,
             topic: Topic::new(M::TOPIC)?,
             reads: Reads::Queue,
+            is_projection,
             kinds: M::KINDS.to_vec(),
         })
     }
@@ -232,7 +233,7 @@ where
     V: 'static,
 {
     fn describe(&self) -> Result<NewSubscription> {
-        self.describe::<A::Message>()
+        self.describe::<A::Message>(false)
     }
 
     fn check<'a>(&'a self, _: &'a L) -> BoxFuture<'a, Result> {
@@ -263,7 +264,7 @@ where
     P: Projection<Tx<L::Connection>>,
 {
     fn describe(&self) -> Result<NewSubscription> {
-        self.describe::<P::Event>()
+        self.describe::<P::Event>(true)
     }
 
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {

@@ -160,6 +160,7 @@ where
             name: SubscriptionName::new(&self.name)?,
             topic: Topic::new(P::Event::TOPIC)?,
             reads: Reads::Stream,
+            is_projection: true,
             kinds: P::Event::KINDS.to_vec(),
         })
     }

@@ -149,9 +149,10 @@ impl Consign {
         self.log.caught_up(subscription, receipt)
     }
 
-    /// Builds the read model of a stream anew, in place: whoever applies events to it is fenced, it
+    /// Builds the read model of a projection anew, in place: whoever applies events to it is fenced, it
     /// is emptied, what waits and what is dead is dropped, and it is filled by its backfill, or from
-    /// the log's start where the log still has that. The workers do it, in all of one transaction
+    /// the log: a stream from the log's start, a queue from where it began, where the log still has
+    /// that. The workers do it, in all of one transaction
     /// where the backfill is done in one.
     ///
     /// Answers when a worker has begun, or after 5 s without one: it stays asked for. `caught_up`
@@ -162,7 +163,7 @@ impl Consign {
     /// [`Consign::remove_subscription`] for the old one.
     ///
     /// # Errors
-    /// `no-such-subscription`; `cannot-rebuild` for a queue, and where there is no backfill and the
+    /// `no-such-subscription`; `cannot-rebuild` for a handler, and where there is no backfill and the
     /// log has lost its start; what SQLite says.
     ///
     /// # Examples

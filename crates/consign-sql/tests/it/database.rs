@@ -95,6 +95,7 @@ pub(crate) fn queue() -> NewSubscription {
         name: SubscriptionName::new("mailer").unwrap(),
         topic: Topic::new("jobs").unwrap(),
         reads: Reads::Queue,
+        is_projection: false,
         kinds: Job::KINDS.to_vec(),
     }
 }

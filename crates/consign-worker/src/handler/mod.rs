@@ -31,6 +31,8 @@ pub trait Handler<C: Send + 'static>: Send + Sync + 'static {
     type Message: Message;
     /// What its signature asks of the worker.
     const FORM: Form;
+    /// It is a projection: it publishes nothing, and its read model may be built anew.
+    const IS_PROJECTION: bool = false;
 
     /// Handles messages; `tx` is there exactly when [`Form::tx`] says so.
     fn call(

@@ -39,6 +39,7 @@ where
 {
     type Message = P::Event;
     const FORM: Form = Form { batch: true, tx: true };
+    const IS_PROJECTION: bool = true;
 
     fn call(
         &self,

@@ -5,7 +5,7 @@ use super::fate::Failure;
 use super::item::Item;
 use super::judge::{Blameless, judge};
 use crate::handler::Handler;
-use consign_core::{Driver, Fate, Order, Purpose, QueueLedger, Result, Settle, Settled};
+use consign_core::{Driver, Fate, Order, QueueLedger, Result, Settle, Settled};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -152,8 +152,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             return Ok(true);
         }
         let ledger = Arc::clone(&self.shared.ledger);
-        let purpose = if H::FORM.tx { Purpose::Handlers } else { Purpose::Marks };
-        let begun = ledger.begin_for(self.subject.of, purpose);
+        let begun = ledger.begin_for(self.subject.of, Self::PURPOSE);
         let tx = self.shared.stop.grace(begun).await?;
         let refused = self.write(tx, &settlement).await?;
         let is_written = refused.is_none();

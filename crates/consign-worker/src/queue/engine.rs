@@ -19,7 +19,8 @@ use crate::queue_builder::QueueOptions;
 use crate::standstill::{Causes, Standstills};
 use crate::subscription::Shared;
 use consign_core::{
-    Changes, Driver, Envelope, Message, QueueLedger, Result, Standing, Topic, Waiting, WorkerId,
+    Changes, Driver, Envelope, Message, Purpose, QueueLedger, Result, Standing, Topic, Waiting,
+    WorkerId,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(crate) struct Engine<L: QueueLedger, D, H> {
     pub(super) named: Arc<[String]>,
     pub(super) me: WorkerId,
     pub(super) is_paused: bool,
+    /// The read model is to be built anew.
+    pub(super) is_building: bool,
     pub(super) is_turn_of_log: bool,
     pub(super) looked: Option<Instant>,
     read: Instant,
@@ -84,6 +87,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             named: Arc::default(),
             me,
             is_paused: false,
+            is_building: false,
             is_turn_of_log: false,
             looked: None,
             read: Instant::now(),
@@ -91,10 +95,18 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
     }
 
-    /// Works until the end is asked for, then finishes what is in hand and hands everything over.
+    /// What its transactions are begun for.
+    pub(super) const PURPOSE: Purpose = match (H::FORM.tx, H::IS_PROJECTION) {
+        (true, true) => Purpose::Projection,
+        (true, false) => Purpose::Handlers,
+        (false, _) => Purpose::Marks,
+    };
+
+    /// Works until the end is asked for, or until its read model is to be built anew; then finishes
+    /// what is in hand and hands everything over.
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
-        while !self.shared.stop.is_asked() {
+        while !self.is_over() {
             let Err(error) = self.work().await else { break };
             let wait = backoff.failed();
             let subscription = &self.subject.name;
@@ -114,7 +126,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.changed();
         let mut changes = self.shared.driver.changes();
         let mut backoff = Backoff::default();
-        while !self.shared.stop.is_asked() {
+        while !self.is_over() {
             match self.step(&mut poll, &mut changes).await {
                 Ok(()) => backoff = Backoff::default(),
                 Err(error) if poll.is_over() => return Err(error),
@@ -129,9 +141,16 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         Ok(())
     }
 
+    fn is_over(&self) -> bool {
+        self.is_building || self.shared.stop.is_asked()
+    }
+
     async fn step(&mut self, poll: &mut Poll<Envelope>, changes: &mut Changes) -> Result {
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
+        if self.is_building {
+            return Ok(());
+        }
         self.read_ahead(poll)?;
         self.find_due().await?;
         let is_busy = if H::FORM.tx { self.group().await? } else { self.start_jobs().await? };

@@ -11,7 +11,7 @@ use super::fate::{Failure, is_outage, text};
 use super::item::Item;
 use crate::effect::blamed;
 use crate::handler::Handler;
-use consign_core::{Driver, Error, Fate, Lent, Purpose, QueueLedger, Result, Verdict};
+use consign_core::{Driver, Error, Fate, Lent, QueueLedger, Result, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -50,7 +50,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let Some(first) = self.next() else { return Ok(false) };
         let Some(first) = self.worth_it(first).await? else { return Ok(true) };
         let ledger = Arc::clone(&self.shared.ledger);
-        let begun = ledger.begin_for(self.subject.of, Purpose::Handlers);
+        let begun = ledger.begin_for(self.subject.of, Self::PURPOSE);
         let tx = match self.shared.stop.grace(begun).await {
             Ok(tx) => tx,
             Err(error) => {

@@ -45,6 +45,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             self.holding.read_all_again();
         }
         self.is_paused = members.is_paused;
+        if members.is_building && H::IS_PROJECTION {
+            self.is_building = true;
+            let all = self.holding.partitions().collect::<Vec<_>>();
+            self.holding.remove(&all);
+            return Ok(());
+        }
         let mine = self.holding.staying();
         if members.is_asked {
             self.execute(&mine).await?;

@@ -3,8 +3,9 @@
 use crate::database::{Database, Liked, likes};
 use consign::sqlite::Tx;
 use consign::{
-    AnyOrder, Backfill, Batch, HandlerResult, Projection, Resume, Sum, Upkeep, queue, stream,
+    AnyOrder, Backfill, Batch, HandlerResult, Projection, Resume, Retry, Sum, Upkeep, queue, stream,
 };
+use std::time::Duration;
 
 const ALL: &str = "select coalesce(sum(likes), 0) from like_counts";
 const OWNED: &str = "select count(*) from consign_cursor where owner is not null";
@@ -122,4 +123,40 @@ async fn a_queue_of_a_projection_has_its_backfill_in_pieces_and_its_upkeep() {
     d.becomes("select count(*) from found", 200).await;
     d.becomes("select count(*) from found where tidy = 1", 200).await;
     running.shutdown().await.unwrap();
+}
+
+/// Publishes what it reads, which no projection may.
+struct Echoes;
+
+impl AnyOrder for Echoes {}
+
+impl Projection<Tx> for Echoes {
+    type Event = Liked;
+
+    async fn apply(&self, batch: Batch<Liked>, mut tx: Tx) -> HandlerResult {
+        for event in &batch {
+            tx.publish(&Liked { article_id: event.article_id + 1_000 }).await?;
+        }
+        Ok(())
+    }
+
+    async fn reset(&self, _: Tx) -> HandlerResult {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_projection_that_is_read_as_a_queue_publishes_nothing() {
+    let d = Database::new().await;
+    for article_id in [1, 2] {
+        d.consign.publish(&Liked { article_id }).await.unwrap();
+    }
+    let retry = Retry::exponential(Duration::from_millis(1), Duration::from_millis(1));
+    let echoes = queue("echoes", Echoes).from_start().retry(retry.max_attempts(2));
+    let running = d.consign.workers().subscribe(echoes).start().await.unwrap();
+    let said = "select count(*) from consign_dead_letter
+        where last_error like '%a projection publishes nothing%'";
+    d.becomes(said, 2).await;
+    running.shutdown().await.unwrap();
+    assert_eq!(d.number("select count(*) from consign_log").await, 2);
 }

@@ -133,6 +133,77 @@ async fn a_rebuild_that_nobody_can_take_up_is_done_by_the_first_who_starts() {
     running.shutdown().await.unwrap();
 }
 
+/// Counts as a queue, with a backfill or without.
+async fn is_built_anew_as_a_queue(has_backfill: bool) {
+    let counts = || {
+        let backfill = "select article_id, count(*) from likes group by article_id";
+        if has_backfill { likes().backfill(backfill) } else { likes() }
+    };
+    let d = Database::new().await;
+    like(&d, 0..70).await;
+    let other = d.again().await;
+    let running = [
+        d.consign.workers().subscribe(queue("likes", counts())).start().await.unwrap(),
+        other.workers().subscribe(queue("likes", counts())).start().await.unwrap(),
+    ];
+    d.becomes("select count(distinct owner) from consign_cursor", 2).await;
+    let mut all = if has_backfill { 70 } else { 0 };
+    for _ in 0..3 {
+        like(&d, 0..100).await;
+        catches_up(&d.consign, "likes").await;
+        spoil(&d).await;
+        let (d, consign) = (&d, d.consign.clone());
+        let rebuilt = tokio::spawn(async move { consign.rebuild("likes").await });
+        like(d, 0..50).await;
+        assert_eq!(rebuilt.await.unwrap().unwrap(), Rebuild::Begun);
+        catches_up(&d.consign, "likes").await;
+        all += 150;
+        assert_eq!(d.number(LIKES).await, all);
+        assert_eq!(d.number("select likes from like_counts where article_id = 99").await, 0);
+        sqlx::raw_sql("delete from like_counts where article_id = 99")
+            .execute(&d.pool)
+            .await
+            .unwrap();
+        if has_backfill {
+            assert_eq!(d.number(WRONG).await, 0);
+        }
+    }
+    assert_eq!(d.number(LOST).await, 0);
+    d.becomes("select count(distinct owner) from consign_cursor", 2).await;
+    for running in running {
+        running.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_a_projection_is_built_anew_by_its_backfill() {
+    is_built_anew_as_a_queue(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_a_projection_without_a_backfill_is_built_anew_from_where_it_began() {
+    is_built_anew_as_a_queue(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_whose_beginning_the_log_has_lost_is_not_rebuilt_and_goes_on() {
+    let d = Database::new().await;
+    let likes = queue("likes", likes()).from_start();
+    let running = d.consign.workers().subscribe(likes).start().await.unwrap();
+    like(&d, 0..50).await;
+    catches_up(&d.consign, "likes").await;
+    let cut = "delete from consign_log where (position & 0xfffffffffff) < 3;
+               update consign_partition set first_offset = 3 where next_offset >= 3";
+    sqlx::raw_sql(cut).execute(&d.pool).await.unwrap();
+    let refused = d.consign.rebuild("likes").await.unwrap_err();
+    assert_eq!(refused.code(), "cannot-rebuild");
+    assert!(refused.to_string().contains("give it a backfill"), "{refused}");
+    like(&d, 0..10).await;
+    catches_up(&d.consign, "likes").await;
+    assert_eq!(d.number(LIKES).await, 60);
+    running.shutdown().await.unwrap();
+}
+
 /// Keeps the articles that have likes, and refuses one.
 struct Liking;
 
