@@ -75,6 +75,14 @@ pub trait QueueLedger: Ledger {
         std::future::ready(Ok(()))
     }
 
+    /// A consumer of this process has died or hangs, and another one follows: counts that, forgets
+    /// where it stood still, and suspects what it may have had in hand. A ledger that nobody looks at
+    /// need not.
+    fn consumer_restarts(&self, of: SubscriptionId) -> impl Future<Output = Result> + Send {
+        let _ = of;
+        std::future::ready(Ok(()))
+    }
+
     /// Says of an error of a handler whether the message is to blame.
     fn fault(&self, error: &BoxError) -> Fault;
 

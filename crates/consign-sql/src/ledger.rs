@@ -112,12 +112,14 @@ impl SqlLedger {
         statements: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send,
     ) -> Result<T> {
         let mut reads = self.reads.lock().await;
-        if reads.is_none() {
-            *reads = Some(self.log.connections().open(Role::Reads).await?);
-        }
-        let answer = in_one_hop(reads.as_mut().expect("opened above"), doing, statements).await;
-        if answer.is_err() {
-            *reads = None;
+        // Taken out: a look that is given up takes its connection with it.
+        let mut connection = match reads.take() {
+            Some(connection) => connection,
+            None => self.log.connections().open(Role::Reads).await?,
+        };
+        let answer = in_one_hop(&mut connection, doing, statements).await;
+        if answer.is_ok() {
+            *reads = Some(connection);
         }
         answer
     }

@@ -117,7 +117,7 @@ const SUSPECT_CURSORS: &str = "UPDATE consign_cursor AS c SET suspect = max(susp
         (SELECT next_offset FROM consign_partition WHERE number = c.partition),
         next_offset + ?2 + (SELECT count(*) FROM consign_done d
                             WHERE d.subscription = c.subscription AND d.partition = c.partition)))
-    WHERE owner = ?1 RETURNING subscription, partition";
+    WHERE owner = ?1 AND (?3 IS NULL OR subscription = ?3) RETURNING subscription, partition";
 const SUSPECT_WAITING: &str = "UPDATE consign_retry SET suspect = 1
     WHERE subscription = ?1 AND partition = ?2 AND log_offset IN (
         SELECT log_offset FROM (SELECT log_offset FROM consign_retry
@@ -131,15 +131,37 @@ const SUSPECT_WAITING: &str = "UPDATE consign_retry SET suspect = 1
 /// Who died alone is suspected too, and so are those that ended with a whole tree of processes:
 /// nobody knows what ended them, and a message that does it each time must come to its end.
 pub(crate) fn suspect(db: &Connection, dead: &[WorkerId], now: i64) -> rusqlite::Result<()> {
+    dead.iter().try_for_each(|worker| suspect_of(db, *worker, None, now))
+}
+
+/// The same of one worker: of one subscription, or of all.
+fn suspect_of(
+    db: &Connection,
+    worker: WorkerId,
+    of: Option<SubscriptionId>,
+    now: i64,
+) -> rusqlite::Result<()> {
     let (mut cursors, mut waiting) = (db.prepare(SUSPECT_CURSORS)?, db.prepare(SUSPECT_WAITING)?);
-    for worker in dead {
-        let given = params![worker.0.as_bytes(), SUSPECTS];
-        let owned = cursors.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        for (of, partition) in owned.collect::<rusqlite::Result<Vec<(i64, i64)>>>()? {
-            waiting.execute([of, partition, now, SUSPECTS])?;
-        }
+    let given = params![worker.0.as_bytes(), SUSPECTS, of.map(|of| of.0)];
+    let owned = cursors.query_map(given, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    for (of, partition) in owned.collect::<rusqlite::Result<Vec<(i64, i64)>>>()? {
+        waiting.execute([of, partition, now, SUSPECTS])?;
     }
     Ok(())
+}
+
+/// Counts a consumer of this worker that died or hangs. What it had in hand may have done that; where
+/// it stood still, nobody does now.
+pub(crate) fn consumer_restarts(
+    db: &Connection,
+    of: SubscriptionId,
+    me: WorkerId,
+    now: i64,
+) -> rusqlite::Result<()> {
+    let count = "UPDATE consign_subscription SET restarts = restarts + 1 WHERE id = ?1";
+    db.execute(count, [of.0])?;
+    standstill::end(db, of, me)?;
+    suspect_of(db, me, Some(of), now)
 }
 
 /// Frees all that a leaving worker owns.

@@ -3,7 +3,7 @@
 use crate::ledger::SqlLedger;
 use crate::sqlite::thread::in_one_hop;
 use crate::writer::WorkerTransaction;
-use crate::{command, due, fault, settle, standstill};
+use crate::{command, due, fault, owner, settle, standstill};
 use consign_core::{
     BoxError, Due, Epoch, Fault, Partition, Purpose, QueueLedger, Result, Settle, Settled,
     Standstill, SubscriptionId, Unfinished,
@@ -68,6 +68,12 @@ impl QueueLedger for SqlLedger {
         let (topic, me, now) = (self.topic(of), self.me()?, self.now_stored());
         let write = |db: &Connection| standstill::write(db, of, topic, me, changes, now);
         self.write("say where it stands still", write).await
+    }
+
+    async fn consumer_restarts(&self, of: SubscriptionId) -> Result {
+        let (me, now) = (self.me()?, self.now_stored());
+        let write = |db: &Connection| owner::consumer_restarts(db, of, me, now);
+        self.write("count a consumer that is built anew", write).await
     }
 
     fn fault(&self, error: &BoxError) -> Fault {

@@ -55,6 +55,12 @@ pub(crate) fn write(
     Ok(())
 }
 
+/// Forgets what a worker wrote of a subscription.
+pub(crate) fn end(db: &Connection, of: SubscriptionId, me: WorkerId) -> rusqlite::Result<()> {
+    let delete = "DELETE FROM consign_standstill WHERE subscription = ?1 AND worker = ?2";
+    db.execute(delete, params![of.0, me.0.as_bytes()]).map(drop)
+}
+
 /// Forgets what workers wrote that left or died.
 pub(crate) fn bury(db: &Connection) -> rusqlite::Result<()> {
     let delete = "DELETE FROM consign_standstill

@@ -18,7 +18,8 @@ const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads,
              WHERE position = p.number << ?1 | coalesce(c.next_offset, p.first_offset))),
         max(c.updated_at), coalesce(sum(c.waiting), 0), coalesce(sum(c.dead), 0), t.scheduled,
         CASE WHEN t.scheduled > 0
-            THEN (SELECT min(deliver_at) FROM consign_scheduled WHERE topic = t.id) END
+            THEN (SELECT min(deliver_at) FROM consign_scheduled WHERE topic = t.id) END,
+        s.restarts
     FROM consign_subscription s JOIN consign_topic t ON t.id = s.topic
     JOIN consign_partition p ON p.topic = s.topic
     LEFT JOIN consign_cursor c ON c.subscription = s.id AND c.partition = p.number
@@ -52,6 +53,9 @@ pub struct SubscriptionStatus {
     pub standing_by: Vec<u32>,
     /// Why somebody paused it.
     pub paused: Option<String>,
+    /// How often the watchdog has built a consumer of it anew, in whichever process, since one had
+    /// died by a panic or did not move any more.
+    pub restarts: u64,
     /// Whether it moves.
     pub state: SubscriptionState,
     /// The one cause why it does not move, or why messages of it wait; `None` while all is well.
@@ -127,6 +131,7 @@ fn read<'f>(row: &Row<'_>, now: i64) -> rusqlite::Result<(SubscriptionStatus, Fa
         owners: Vec::new(),
         standing_by: Vec::new(),
         paused,
+        restarts: unsigned(row.get(14)?),
         state: SubscriptionState::Idle,
         cause: None,
     };

@@ -1,5 +1,6 @@
 //! The ledger first, then the effect, in one transaction: both or neither.
 
+use crate::pulse::Pulse;
 use crate::stop::Stop;
 use crate::subscription::kept;
 use consign_core::{
@@ -8,6 +9,7 @@ use consign_core::{
 };
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who works: a projection under its subscription's name.
@@ -15,10 +17,12 @@ use std::time::Duration;
 pub(crate) struct Subject<P> {
     pub(crate) name: String,
     pub(crate) of: SubscriptionId,
-    pub(crate) projection: P,
+    pub(crate) projection: Arc<P>,
     /// How long one call may take.
     pub(crate) timeout: Duration,
     pub(crate) stop: Stop,
+    /// Beats with each call.
+    pub(crate) pulse: Pulse,
 }
 
 /// What became of a batch.
@@ -140,6 +144,7 @@ impl<P> Subject<P> {
         L: Ledger,
         F: Future<Output = HandlerResult<T>>,
     {
+        self.pulse.beat();
         let (lent, tx) = Lent::lend(tx);
         let verdict = match tokio::time::timeout(self.timeout, caught(call, tx)).await {
             Ok(verdict) => verdict,
@@ -160,7 +165,7 @@ impl<P> Subject<P> {
         F: Future<Output = HandlerResult<T>>,
     {
         let (_lent, tx) = Lent::lend(snapshot);
-        self.stop.grace(async { Ok(caught(call, tx).await) }).await
+        self.pulse.resting(self.stop.grace(async { Ok(caught(call, tx).await) })).await
     }
 }
 

@@ -84,7 +84,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                 "it stands still, and tries again in {wait:?}"
             );
             self.stands_still(Causes::from([(Standing::All, error.to_string())])).await;
-            self.shared.stop.sleep(wait).await;
+            self.shared.sleep(wait).await;
         }
         self.hand_all_over().await;
     }
@@ -113,7 +113,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         ?error,
                         "a step failed, again in {wait:?}"
                     );
-                    self.shared.stop.sleep(wait).await;
+                    self.shared.sleep(wait).await;
                 }
             }
         }
@@ -121,6 +121,9 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
     }
 
     async fn step(&mut self, poll: &mut Poll<Event<P::Event>>, changes: &mut Changes) -> Result {
+        if !poll.is_late() {
+            self.shared.pulse.beat();
+        }
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
         if self.is_building {
@@ -231,7 +234,7 @@ impl<L: QueueLedger, D: Driver, P: Projection<Tx<L::Connection>>> Engine<L, D, P
                         "the backfill goes on in {wait:?}"
                     );
                     self.stands_still(Causes::from([(Standing::All, text(&error.into()))])).await;
-                    self.shared.stop.sleep(wait).await;
+                    self.shared.sleep(wait).await;
                 }
             }
         }

@@ -115,8 +115,8 @@ pub(crate) struct Layered<H> {
 }
 
 impl<H> Layered<H> {
-    pub(crate) fn new(subscription: &str, handler: H, calls: Calls) -> Self {
-        Self { subscription: subscription.into(), handler: Arc::new(handler), calls }
+    pub(crate) fn new(subscription: &str, handler: Arc<H>, calls: Calls) -> Self {
+        Self { subscription: subscription.into(), handler, calls }
     }
 }
 

@@ -16,6 +16,7 @@ mod layer;
 mod ownership;
 mod poll;
 mod projected;
+mod pulse;
 mod queue;
 mod queue_builder;
 mod rate;
@@ -27,6 +28,7 @@ mod stop;
 mod subscription;
 mod tidy;
 mod upkeep;
+mod watchdog;
 mod worker;
 
 pub use handler::{

@@ -3,9 +3,13 @@
 use crate::kinds::Judged;
 use consign_core::{Envelope, Error, Offset, PageRequest, Partition, Reader, Result};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
+use tokio::time::Instant;
+
+/// A look at the log that takes longer than this is no sign of life.
+const LATE: Duration = Duration::from_secs(5);
 
 /// What is asked in one go.
 #[derive(Debug)]
@@ -58,7 +62,7 @@ type Answer<M> = Result<Vec<Judgement<M>>>;
 pub(crate) struct Poll<M> {
     asks: mpsc::Sender<Ask>,
     answers: mpsc::Receiver<Answer<M>>,
-    is_asked: bool,
+    asked: Option<Instant>,
     is_over: bool,
     task: tokio::task::JoinHandle<()>,
 }
@@ -73,16 +77,21 @@ impl<M: Send + 'static> Poll<M> {
         let (asks, asked) = mpsc::channel(1);
         let (answer, answers) = mpsc::channel(1);
         let task = tokio::spawn(read(reader, judge, now, asked, answer));
-        Self { asks, answers, is_asked: false, is_over: false, task }
+        Self { asks, answers, asked: None, is_over: false, task }
     }
 
     /// A question is under way; the next one has to wait for its answer.
     pub(crate) fn is_asked(&self) -> bool {
-        self.is_asked
+        self.asked.is_some()
+    }
+
+    /// A question has been under way for longer than any takes.
+    pub(crate) fn is_late(&self) -> bool {
+        self.asked.is_some_and(|at| at.elapsed() > LATE)
     }
 
     pub(crate) fn ask(&mut self, ask: Ask) {
-        self.is_asked = self.asks.try_send(ask).is_ok();
+        self.asked = self.asks.try_send(ask).is_ok().then(Instant::now);
     }
 
     /// The task has ended: nothing is read any more, another one has to be started.
@@ -109,7 +118,7 @@ impl<M: Send + 'static> Poll<M> {
     }
 
     fn answered(&mut self, answer: Option<Answer<M>>) -> Answer<M> {
-        self.is_asked = false;
+        self.asked = None;
         self.is_over = answer.is_none();
         answer
             .unwrap_or_else(|| Err(Error::new("reading", "the task that reads the log has ended")))

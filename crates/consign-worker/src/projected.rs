@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Works until the end is asked for.
 pub(crate) async fn run<L, D, P>(
     Named { name, of }: Named,
-    projection: P,
+    projection: Arc<P>,
     (options, layers): (QueueOptions, Layers),
     shared: Shared<L, D>,
 ) where
@@ -22,14 +22,15 @@ pub(crate) async fn run<L, D, P>(
     D: Driver,
     P: Projection<Tx<L::Connection>>,
 {
-    let (timeout, stop) = (options.timeout, shared.stop.clone());
-    let subject = Arc::new(Subject { name: name.clone(), of, projection, timeout, stop });
+    let (timeout, stop, pulse) = (options.timeout, shared.stop.clone(), shared.pulse.clone());
+    let subject = Arc::new(Subject { name: name.clone(), of, projection, timeout, stop, pulse });
     let (tidy, ledger) = (Arc::new(Tidy::default()), Arc::clone(&shared.ledger));
     let work = async {
         // Again after each time that its read model is to be built anew.
         while !shared.stop.is_asked() {
             bring_in(&*ledger, &subject, &tidy).await;
-            let applies = Applies { subject: Arc::clone(&subject), tidy: Arc::clone(&tidy) };
+            let (subject, tidy) = (Arc::clone(&subject), Arc::clone(&tidy));
+            let applies = Arc::new(Applies { subject, tidy });
             let named = Named { name: name.clone(), of };
             let with = (options, layers.clone());
             queue::run(named, applies, with, shared.clone()).await;
@@ -57,7 +58,7 @@ where
                 let wait = backoff.failed();
                 let subscription = &subject.name;
                 tracing::error!(subscription, ?error, "the backfill goes on in {wait:?}");
-                stop.sleep(wait).await;
+                subject.pulse.resting(stop.sleep(wait)).await;
             }
         }
     }

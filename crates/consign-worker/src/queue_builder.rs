@@ -198,6 +198,10 @@ impl<W> Queue<W> {
         self
     }
 
+    fn named(&self, of: SubscriptionId) -> (Named, (QueueOptions, Layers)) {
+        (Named { name: self.name.clone(), of }, (self.options, self.layers.clone()))
+    }
+
     fn describe<M: Message>(&self, is_projection: bool) -> Result<NewSubscription> {
         Ok(NewSubscription {
             name: SubscriptionName::new(&self.name)?,
@@ -219,12 +223,12 @@ where
 {
     fn subscription(self, state: &Arc<S>) -> Subscription<L, D> {
         let Self { name, work, options, layers } = self;
-        let work = Bound::new(work, Arc::clone(state));
+        let work = Arc::new(Bound::new(work, Arc::clone(state)));
         Subscription::of(Queue { name, work, options, layers })
     }
 }
 
-impl<L, D, S, V, A> DynSubscription<L, D> for Queue<Bound<S, A, V>>
+impl<L, D, S, V, A> DynSubscription<L, D> for Queue<Arc<Bound<S, A, V>>>
 where
     L: QueueLedger,
     D: Driver,
@@ -240,9 +244,13 @@ where
         Box::pin(async { Ok(()) })
     }
 
-    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, work, options, layers } = *self;
-        Box::pin(queue::run(Named { name, of }, work, (options, layers), shared))
+    fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    fn run(self: Arc<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let (named, with) = self.named(of);
+        Box::pin(queue::run(named, Arc::clone(&self.work), with, shared))
     }
 }
 
@@ -253,11 +261,13 @@ where
     P: Projection<Tx<L::Connection>>,
 {
     fn subscription(self, _: &Arc<S>) -> Subscription<L, D> {
-        Subscription::of(self)
+        let Self { name, work: AsHandler(projection), options, layers } = self;
+        let work = AsHandler(Arc::new(projection));
+        Subscription::of(Queue { name, work, options, layers })
     }
 }
 
-impl<L, D, P> DynSubscription<L, D> for Queue<AsHandler<P>>
+impl<L, D, P> DynSubscription<L, D> for Queue<AsHandler<Arc<P>>>
 where
     L: QueueLedger,
     D: Driver,
@@ -268,11 +278,15 @@ where
     }
 
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {
-        Box::pin(check_projection(ledger, &self.name, &self.work.0))
+        Box::pin(check_projection(ledger, &self.name, &*self.work.0))
     }
 
-    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, work: AsHandler(projection), options, layers } = *self;
-        Box::pin(projected::run(Named { name, of }, projection, (options, layers), shared))
+    fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    fn run(self: Arc<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let (named, with) = self.named(of);
+        Box::pin(projected::run(named, Arc::clone(&self.work.0), with, shared))
     }
 }

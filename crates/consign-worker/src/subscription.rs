@@ -2,6 +2,7 @@
 
 use crate::effect::Subject;
 use crate::engine::Engine;
+use crate::pulse::Pulse;
 use crate::stop::Stop;
 use consign_core::{
     BoxFuture, Driver, Error, Ledger, Lent, Message, NewSubscription, Order, Projection,
@@ -97,12 +98,13 @@ where
     P: Projection<Tx<L::Connection>>,
 {
     fn subscription(self, _: &Arc<S>) -> Subscription<L, D> {
-        Subscription::of(self)
+        let Self { name, projection, options } = self;
+        Subscription::of(Stream { name, projection: Arc::new(projection), options })
     }
 }
 
 /// A named, durable reader of one topic, after its types are forgotten.
-pub struct Subscription<L, D>(Box<dyn DynSubscription<L, D>>);
+pub struct Subscription<L, D>(Arc<dyn DynSubscription<L, D>>);
 
 /// What a running subscription shares with the others of its process.
 pub(crate) struct Shared<L, D> {
@@ -111,6 +113,15 @@ pub(crate) struct Shared<L, D> {
     pub(crate) stop: Stop,
     /// Who this process is; a new identity owns nothing yet.
     pub(crate) me: watch::Receiver<WorkerId>,
+    /// The consumer's.
+    pub(crate) pulse: Pulse,
+}
+
+impl<L, D> Shared<L, D> {
+    /// Sleeps, until the end is asked for at the latest; nobody wonders.
+    pub(crate) async fn sleep(&mut self, wait: Duration) {
+        self.pulse.resting(self.stop.sleep(wait)).await;
+    }
 }
 
 impl<L, D> Clone for Shared<L, D> {
@@ -120,6 +131,7 @@ impl<L, D> Clone for Shared<L, D> {
             driver: Arc::clone(&self.driver),
             stop: self.stop.clone(),
             me: self.me.clone(),
+            pulse: self.pulse.clone(),
         }
     }
 }
@@ -128,12 +140,15 @@ impl<L, D> Clone for Shared<L, D> {
 pub(crate) trait DynSubscription<L, D>: Send + Sync {
     fn describe(&self) -> Result<NewSubscription>;
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result>;
-    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()>;
+    /// How long one call may take.
+    fn timeout(&self) -> Duration;
+    /// Runs a consumer; another one may have been run before.
+    fn run(self: Arc<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()>;
 }
 
 impl<L: Ledger, D: Driver> Subscription<L, D> {
     pub(crate) fn of(subscription: impl DynSubscription<L, D> + 'static) -> Self {
-        Self(Box::new(subscription))
+        Self(Arc::new(subscription))
     }
 
     pub(crate) fn describe(&self) -> Result<NewSubscription> {
@@ -144,12 +159,16 @@ impl<L: Ledger, D: Driver> Subscription<L, D> {
         self.0.check(ledger).await
     }
 
-    pub(crate) fn run(self, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        self.0.run(of, shared)
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.timeout()
+    }
+
+    pub(crate) fn run(&self, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        Arc::clone(&self.0).run(of, shared)
     }
 }
 
-impl<L, D, P> DynSubscription<L, D> for Stream<P>
+impl<L, D, P> DynSubscription<L, D> for Stream<Arc<P>>
 where
     L: QueueLedger,
     D: Driver,
@@ -166,13 +185,18 @@ where
     }
 
     fn check<'a>(&'a self, ledger: &'a L) -> BoxFuture<'a, Result> {
-        Box::pin(check_projection(ledger, &self.name, &self.projection))
+        Box::pin(check_projection(ledger, &self.name, &*self.projection))
     }
 
-    fn run(self: Box<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
-        let Self { name, projection, options } = *self;
-        let (timeout, stop) = (options.timeout, shared.stop.clone());
-        let subject = Subject { name, of, projection, timeout, stop };
+    fn timeout(&self) -> Duration {
+        self.options.timeout
+    }
+
+    fn run(self: Arc<Self>, of: SubscriptionId, shared: Shared<L, D>) -> BoxFuture<'static, ()> {
+        let Self { name, projection, options } = &*self;
+        let (name, projection, options) = (name.clone(), Arc::clone(projection), *options);
+        let (timeout, stop, pulse) = (options.timeout, shared.stop.clone(), shared.pulse.clone());
+        let subject = Subject { name, of, projection, timeout, stop, pulse };
         Box::pin(Engine::new(subject, options, shared).run())
     }
 }

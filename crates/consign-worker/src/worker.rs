@@ -2,11 +2,15 @@
 
 use crate::effect::panic_text;
 use crate::heartbeat;
+use crate::pulse::Pulse;
 use crate::retention;
 use crate::schedule::{Cron, Promoter, Ticker};
 use crate::stop::{Stopper, stop};
 use crate::subscription::{Shared, Subscription};
-use consign_core::{BoxFuture, CronName, Driver, Error, NewSubscription, Result, ScheduleLedger};
+use crate::watchdog;
+use consign_core::{
+    BoxFuture, CronName, Driver, Error, NewSubscription, QueueLedger, Result, ScheduleLedger,
+};
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +23,7 @@ use tokio::task::JoinSet;
 ///
 /// # Errors
 /// What cannot work is refused, with a sentence that says what to change.
-pub async fn start<L: ScheduleLedger, D: Driver>(
+pub async fn start<L: QueueLedger + ScheduleLedger, D: Driver>(
     ledger: L,
     driver: D,
     subscriptions: Vec<Subscription<L, D>>,
@@ -49,8 +53,10 @@ pub async fn start<L: ScheduleLedger, D: Driver>(
     }
     for ((subscription, of), described) in subscriptions.into_iter().zip(&ids).zip(described) {
         let (ledger, driver) = (Arc::clone(&ledger), Arc::clone(&driver));
-        let shared = Shared { ledger, driver, stop: stop.clone(), me: is.clone() };
-        tasks.spawn(logged(described.name.to_string(), subscription.run(*of, shared)));
+        let (stop, me, pulse) = (stop.clone(), is.clone(), Pulse::default());
+        let shared = Shared { ledger, driver, stop, me, pulse };
+        let name = described.name.to_string();
+        tasks.spawn(logged(name.clone(), watchdog::run(subscription, (name, *of), shared)));
     }
     let mut beats = JoinSet::new();
     let retention = retention::run(Arc::clone(&ledger), stop.clone());

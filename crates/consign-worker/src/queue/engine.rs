@@ -63,14 +63,14 @@ pub(crate) struct Engine<L: QueueLedger, D, H> {
 impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     pub(super) fn new(
         subject: Named,
-        handler: H,
+        handler: Arc<H>,
         options: QueueOptions,
         shared: Shared<L, D>,
     ) -> Self {
         let (me, order) = (*shared.me.borrow(), options.order);
         Self {
             subject,
-            handler: Arc::new(handler),
+            handler,
             policy: Policy { retry: options.retry, order },
             options,
             shared,
@@ -112,7 +112,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             let subscription = &self.subject.name;
             tracing::error!(subscription, ?error, "it stands still, and tries again in {wait:?}");
             self.stands_still(Causes::from([(Standing::All, error.to_string())])).await;
-            self.shared.stop.sleep(wait).await;
+            self.shared.sleep(wait).await;
         }
         self.leave().await;
     }
@@ -134,7 +134,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                     let wait = backoff.failed();
                     let subscription = &self.subject.name;
                     tracing::warn!(subscription, ?error, "a step failed, again in {wait:?}");
-                    self.shared.stop.sleep(wait).await;
+                    self.shared.sleep(wait).await;
                 }
             }
         }
@@ -146,6 +146,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     }
 
     async fn step(&mut self, poll: &mut Poll<Envelope>, changes: &mut Changes) -> Result {
+        if !poll.is_late() && !self.jobs.are_late(self.options.timeout) {
+            self.shared.pulse.beat();
+        }
         let stop = self.shared.stop.clone();
         stop.grace(self.own()).await?;
         if self.is_building {

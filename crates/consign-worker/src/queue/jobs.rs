@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Handlers that run when the end is asked for may go on for so long; then they are done again.
 const GRACE: Duration = Duration::from_secs(5);
@@ -21,6 +22,8 @@ const BATCH_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Jobs {
     running: JoinSet<Job>,
+    /// When the last one ended, or the first one began.
+    moved: Option<Instant>,
     /// What runs now runs alone, since it may kill the process; or it waits until it can, and nothing
     /// else begins.
     is_suspect: bool,
@@ -40,6 +43,11 @@ impl Jobs {
         self.running.len()
     }
 
+    /// Calls run, and none of them has ended for longer than one may take.
+    pub(super) fn are_late(&self, timeout: Duration) -> bool {
+        !self.is_empty() && self.moved.is_some_and(|at| at.elapsed() > timeout)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.running.is_empty()
     }
@@ -50,7 +58,10 @@ impl Jobs {
     /// A call that ended meanwhile is answered by the next one.
     pub(super) async fn ended(&mut self) -> Job {
         match self.running.join_next().await {
-            Some(job) => job.expect("a call catches its panics, and nobody aborts it"),
+            Some(job) => {
+                self.moved = Some(Instant::now());
+                job.expect("a call catches its panics, and nobody aborts it")
+            }
             None => std::future::pending().await,
         }
     }
@@ -110,6 +121,9 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     }
 
     fn start(&mut self, items: Vec<Item>, rest: Vec<Vec<Item>>) {
+        if self.jobs.is_empty() {
+            self.jobs.moved = Some(Instant::now());
+        }
         let handler = Arc::clone(&self.handler);
         let at = (self.shared.ledger.now(), self.options.timeout);
         self.jobs.running.spawn(async move {
@@ -187,7 +201,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
 
     /// Waits for what runs, for a while.
     pub(super) async fn finish_jobs(&mut self) {
-        let until = tokio::time::Instant::now() + GRACE;
+        let until = Instant::now() + GRACE;
         while !self.jobs.is_empty() {
             let Ok(job) = tokio::time::timeout_at(until, self.jobs.ended()).await else { break };
             let Job { items, result, .. } = job;

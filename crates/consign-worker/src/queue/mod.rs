@@ -22,6 +22,7 @@ use crate::handler::Handler;
 use crate::queue_builder::QueueOptions;
 use crate::subscription::Shared;
 use consign_core::{Driver, QueueLedger, SubscriptionId};
+use std::sync::Arc;
 
 /// The layers around a handler.
 #[cfg(feature = "tower")]
@@ -40,7 +41,7 @@ pub(crate) struct Named {
 /// Works on a queue until the end is asked for.
 pub(crate) async fn run<L, D, H>(
     subject: Named,
-    handler: H,
+    handler: Arc<H>,
     (options, layers): (QueueOptions, Layers),
     shared: Shared<L, D>,
 ) where
@@ -53,7 +54,7 @@ pub(crate) async fn run<L, D, H>(
         #[cfg(feature = "tower")]
         Some(calls) => {
             let handler = crate::layer::Layered::new(&subject.name, handler, calls);
-            engine::Engine::new(subject, handler, options, shared).run().await;
+            engine::Engine::new(subject, Arc::new(handler), options, shared).run().await;
         }
     }
 }

@@ -58,3 +58,4 @@ mod stream;
 mod sum;
 mod taken_back;
 mod unique;
+mod watchdog;
