@@ -135,6 +135,7 @@ pub(super) fn subscription<S: Subject>(s: &S, reads: Reads) -> Result<NewSubscri
         name: SubscriptionName::new("conformance")?,
         topic: s.topic(),
         reads,
+        is_projection: reads == Reads::Stream,
         kinds: Probe::KINDS.to_vec(),
     })
 }

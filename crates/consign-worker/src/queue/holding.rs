@@ -46,6 +46,8 @@ struct Ended {
     key: Option<Key>,
     /// `None`: applied.
     fate: Option<Fate>,
+    /// It was set aside unseen, behind one that may be rolled back.
+    behind: Option<Item>,
 }
 
 impl Holding {
@@ -279,8 +281,9 @@ impl Holding {
         let parks = matches!(fate, Some(Fate::Retry { parks: true, .. } | Fate::Parked));
         let key = item.key().filter(|_| parks).cloned();
         part.parked.extend(key.clone());
+        let behind = (fate == Some(Fate::Parked) && !item.is_again).then(|| item.clone());
         let Item { partition, offset, is_again, .. } = *item;
-        self.ended.push(Ended { partition, offset, is_again, key, fate });
+        self.ended.push(Ended { partition, offset, is_again, key, fate, behind });
     }
 
     /// Its key waits for an earlier message, which failed meanwhile.
@@ -373,7 +376,7 @@ impl Holding {
 
     /// What ended in a transaction that was rolled back is in hand again, and to be run first;
     /// messages that had waited are looked up again instead.
-    pub(crate) fn redo(&mut self, items: Vec<Item>) {
+    pub(crate) fn redo(&mut self, mut items: Vec<Item>) {
         let is_redone = |ended: &Ended| {
             items.iter().any(|item| item.place() == (ended.partition, ended.offset))
         };
@@ -384,6 +387,7 @@ impl Holding {
             let is_first = !is_again && matches!(fate, Some(Fate::Retry { .. }));
             if let (true, Some(part), Some(key)) = (is_first, self.parts.get_mut(&partition), key) {
                 part.parked.remove(&key);
+                items.extend(self.take_behind(partition, &key));
             }
         }
         for mut item in items.into_iter().rev() {
@@ -402,6 +406,19 @@ impl Holding {
         }
     }
 
+    /// What was set aside behind a message of this key, whose failure does not stand.
+    fn take_behind(&mut self, partition: Partition, key: &Key) -> Vec<Item> {
+        let mut items = Vec::new();
+        self.ended.retain_mut(|ended| {
+            let is_behind = ended.partition == partition && ended.key.as_ref() == Some(key);
+            let behind = if is_behind { ended.behind.take() } else { None };
+            let is_kept = behind.is_none();
+            items.extend(behind);
+            is_kept
+        });
+        items
+    }
+
     /// Writes of a message that had waited what is known before it is run.
     pub(crate) fn note(&mut self, item: &Item, fate: Fate) {
         let part = self.parts.get(&item.partition);
@@ -409,7 +426,8 @@ impl Holding {
             return;
         }
         let Item { partition, offset, is_again, .. } = *item;
-        self.ended.push(Ended { partition, offset, is_again, key: None, fate: Some(fate) });
+        let (key, fate, behind) = (None, Some(fate), None);
+        self.ended.push(Ended { partition, offset, is_again, key, fate, behind });
     }
 
     /// A message's failure was an outage after all: its attempt does not count.
@@ -423,8 +441,8 @@ impl Holding {
         } else if self.parts.contains_key(&partition) {
             let error = "it was an outage, and no attempt counts".to_owned();
             let fate = Fate::Retry { attempt: before, due, error, parks, is_suspect: false };
-            let (is_again, key, fate) = (true, None, Some(fate));
-            self.ended.push(Ended { partition, offset, is_again, key, fate });
+            let (is_again, key, fate, behind) = (true, None, Some(fate), None);
+            self.ended.push(Ended { partition, offset, is_again, key, fate, behind });
         }
     }
 
