@@ -67,7 +67,9 @@ impl SimLedger {
         let _lock = self.world.write_lock().await?;
         {
             let State { rows, log, .. } = &mut *self.world.state();
-            dead.into_iter().for_each(|worker| rows.suspect(log, worker, now));
+            for worker in dead {
+                rows.suspect(log, worker, now);
+            }
         }
         self.world.enter(self.process, Call::Committed).await?;
         Ok(())
