@@ -89,6 +89,24 @@ impl Outcome {
 /// If no runtime can be made.
 #[must_use]
 pub fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
+    run_plan(seed, plan::Plan::drawn, mutant)
+}
+
+/// Runs a schedule in which what all handlers need is away for an hour of its clock, and nothing
+/// else goes wrong.
+///
+/// # Panics
+/// If no runtime can be made.
+#[must_use]
+pub fn run_away_for_an_hour(seed: u64) -> Outcome {
+    run_plan(seed, plan::Plan::away_for_an_hour, None)
+}
+
+fn run_plan(
+    seed: u64,
+    plan: impl FnOnce(&mut crate::Random) -> plan::Plan,
+    mutant: Option<Mutant>,
+) -> Outcome {
     // The workers' jitter is drawn from the thread's numbers.
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,5 +114,5 @@ pub fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
         .start_paused(true)
         .build()
         .expect("a runtime needs no more than memory");
-    runtime.block_on(schedule::run(seed, mutant))
+    runtime.block_on(schedule::run(seed, plan, mutant))
 }

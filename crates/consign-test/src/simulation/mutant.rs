@@ -7,6 +7,14 @@ pub enum Mutant {
     NoPlaceCheck,
     /// A take-over leaves the epoch as it is.
     TakeKeepsEpoch,
+    /// Whatever an older epoch settles stands, where the cursor has not moved.
+    NoEpochCheck,
+    /// What a dead owner had in hand is not suspected.
+    NobodyIsSuspect,
+    /// Before a suspect is run, its attempt is not stored.
+    SuspectNotStored,
+    /// A new owner is not told of a suspect that others wait for.
+    TakeOverIgnoresSuspect,
     /// Done marks are not written.
     MarksNotWritten,
     /// Done marks go before the cursor has passed them.
@@ -59,9 +67,13 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::NoPlaceCheck,
         Self::TakeKeepsEpoch,
+        Self::NoEpochCheck,
+        Self::NobodyIsSuspect,
+        Self::SuspectNotStored,
+        Self::TakeOverIgnoresSuspect,
         Self::MarksNotWritten,
         Self::MarksGoEarly,
         Self::TakeOverIgnoresMarks,

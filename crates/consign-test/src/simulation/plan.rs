@@ -45,7 +45,9 @@ pub(super) struct Plan {
     pub(super) processes: usize,
     /// Messages.
     pub(super) messages: usize,
-    /// How long messages are published, and things go wrong.
+    /// How long messages are published.
+    pub(super) publishes_for: Duration,
+    /// How long things go wrong.
     pub(super) storm: Duration,
 }
 
@@ -89,7 +91,34 @@ impl Plan {
             kills: !has_leases_only && random.below(100) < 25,
             processes,
             messages: 12 + random.below(30),
+            publishes_for: storm,
             storm,
+        }
+    }
+
+    /// Nothing goes wrong but that what all handlers need is away for an hour; messages wait for it.
+    pub(super) fn away_for_an_hour(random: &mut Random) -> Self {
+        let storm = Duration::from_hours(1);
+        Self {
+            dies: 0,
+            stops: 0,
+            is_misjudged: 0,
+            is_busy: 0,
+            is_refused: 0,
+            is_unknown: 0,
+            is_slow: 0,
+            is_unread: 0,
+            leaves: false,
+            has_leases_only: false,
+            is_silent: false,
+            outage: None,
+            is_away: Some((Duration::ZERO, storm)),
+            trouble: 0,
+            kills: false,
+            processes: 1,
+            publishes_for: Duration::ZERO,
+            storm,
+            ..Self::drawn(random)
         }
     }
 }

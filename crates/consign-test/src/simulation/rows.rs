@@ -80,9 +80,9 @@ impl Rows {
         (from, to): (Offset, Offset),
         counts: Counts,
     ) -> bool {
-        let any_place = self.is(Mutant::NoPlaceCheck);
+        let (any_place, any_epoch) = (self.is(Mutant::NoPlaceCheck), self.is(Mutant::NoEpochCheck));
         let Some(cursor) = self.cursors.get_mut(&(of, partition)) else { return false };
-        if cursor.epoch != epoch || !(any_place || cursor.next == from) {
+        if !(any_epoch || cursor.epoch == epoch) || !(any_place || cursor.next == from) {
             return false;
         }
         cursor.next = to;
@@ -133,7 +133,7 @@ impl Rows {
             }
         }
         let cursor = *self.cursors.get(&(of, part.partition))?;
-        let is_newest = cursor.epoch == part.epoch;
+        let is_newest = self.is(Mutant::NoEpochCheck) || cursor.epoch == part.epoch;
         for offset in &part.marks {
             let is_new =
                 is_newest && cursor.next <= *offset && !self.marks.contains(&place(*offset));
@@ -240,7 +240,8 @@ impl Rows {
     }
 
     fn put_off(&mut self, at: At, (attempt, due, is_suspect): (u32, SystemTime, bool)) {
-        let is_kept = self.is(Mutant::AttemptForgotten);
+        let is_kept =
+            self.is(Mutant::AttemptForgotten) || (is_suspect && self.is(Mutant::SuspectNotStored));
         let due = if self.is(Mutant::NeverDue) { due + Duration::from_hours(1) } else { due };
         let wait = self.waiting.get_mut(&at).expect("looked up before");
         if !is_kept {
@@ -300,6 +301,9 @@ impl Rows {
 
     /// The last message that waits to be run alone.
     pub(super) fn last_suspect(&self, of: SubscriptionId, partition: Partition) -> Option<Offset> {
+        if self.is(Mutant::TakeOverIgnoresSuspect) {
+            return None;
+        }
         let mut waiting = self.of_partition(of, partition);
         waiting.rfind(|(_, wait)| wait.is_suspect).map(|((_, _, offset), _)| *offset)
     }
@@ -308,7 +312,8 @@ impl Rows {
     pub(super) fn suspect(&mut self, log: &Log, dead: WorkerId, now: SystemTime) {
         let owned = self.cursors.iter_mut().filter(|(_, cursor)| cursor.owner == Some(dead));
         let mut suspects = Vec::new();
-        for (place, cursor) in owned {
+        let is_told = self.mutant != Some(Mutant::NobodyIsSuspect);
+        for (place, cursor) in owned.filter(|_| is_told) {
             cursor.suspects_below = log.end(place.1);
             suspects.push(*place);
         }

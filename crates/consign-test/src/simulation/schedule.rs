@@ -3,6 +3,7 @@
 use super::desk::{Desk, TIMEOUT, many, many_outside, one, one_outside};
 use super::driver::SimDriver;
 use super::ledger::SimLedger;
+use super::plan::Plan;
 use super::scan::scan;
 use super::work::{DONE, OTHER, Script, Work};
 use super::world::World;
@@ -37,9 +38,15 @@ pub(super) struct Reads {
 
 const NAMES: [&str; 6] = ["one", "many", "one-outside", "many-outside", "stream", "projection"];
 
-pub(super) async fn run(seed: u64, mutant: Option<Mutant>) -> Outcome {
+pub(super) async fn run(
+    seed: u64,
+    plan: impl FnOnce(&mut Random) -> Plan,
+    mutant: Option<Mutant>,
+) -> Outcome {
     let mut random = Random::of(seed);
-    let world = Arc::new(World::new(random.part(), mutant));
+    let mut of_world = random.part();
+    let plan = plan(&mut of_world);
+    let world = Arc::new(World::new(of_world, plan, mutant));
     let readers = readers(&mut random);
     let mut processes = JoinSet::new();
     let mut over = Vec::new();
@@ -216,7 +223,7 @@ fn is_drained(world: &World, readers: &[Reads]) -> bool {
 
 async fn publish(world: &World, mut random: Random) {
     let messages = world.plan.messages as u64;
-    let gap = world.plan.storm / world.plan.messages as u32;
+    let gap = world.plan.publishes_for / world.plan.messages as u32;
     for number in 0..messages {
         let key = (random.below(6) > 0).then(|| u8::try_from(random.below(KEYS)).expect("few"));
         let work = Work { number, key, script: script(world, &mut random) };

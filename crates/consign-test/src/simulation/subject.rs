@@ -4,6 +4,7 @@ use super::driver::SimDriver;
 use super::ledger::SimLedger;
 use super::log::PARTITIONS;
 use super::mutant::Mutant;
+use super::plan::Plan;
 use super::transaction::{Effect, Transaction};
 use super::world::World;
 use crate::Random;
@@ -22,7 +23,9 @@ impl Simulated {
     /// One that keeps its word, or a mutant.
     #[must_use]
     pub fn new(seed: u64, mutant: Option<Mutant>) -> Self {
-        let world = World::new(Random::of(seed), mutant);
+        let mut random = Random::of(seed);
+        let plan = Plan::drawn(&mut random);
+        let world = World::new(random, plan, mutant);
         world.state().heal();
         Self { world: Arc::new(world) }
     }

@@ -23,6 +23,7 @@ pub struct Connection {
     /// Deliveries whose handler has ended well.
     done: Vec<(String, MessageNumber, Epoch)>,
     epochs: BTreeMap<(String, Partition), Epoch>,
+    owned: Vec<(SubscriptionId, Partition, Epoch)>,
     moves: Vec<Moved>,
     has_written: bool,
     refused: Option<End>,
@@ -58,6 +59,7 @@ impl Transaction {
             effects: Vec::new(),
             done: Vec::new(),
             epochs: BTreeMap::new(),
+            owned: Vec::new(),
             moves: Vec::new(),
             has_written: false,
             refused: None,
@@ -125,6 +127,7 @@ impl Connection {
         (from, to): (u64, u64),
     ) {
         let subscription = self.name(of);
+        self.owned.push((of, partition, epoch));
         self.epochs.insert((subscription.clone(), partition), epoch);
         if from < to {
             let (partition, epoch) = (partition.0, epoch.0);
@@ -141,6 +144,9 @@ impl Connection {
     }
 
     fn take_effect(&mut self) {
+        for (of, partition, epoch) in std::mem::take(&mut self.owned) {
+            self.world.committed(of, partition, epoch);
+        }
         for moved in std::mem::take(&mut self.moves) {
             self.world.note(self.process, What::Moved(moved));
         }

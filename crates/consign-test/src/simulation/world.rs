@@ -79,6 +79,8 @@ pub(super) struct State {
     /// What a ledger must never be asked.
     pub(super) complaints: Vec<String>,
     places: BTreeMap<u64, (Partition, Offset)>,
+    /// Of each partition the newest epoch, whatever its row says.
+    newest: BTreeMap<(SubscriptionId, Partition), Epoch>,
     delivered: BTreeSet<(&'static str, u64)>,
     snoozed: BTreeSet<(&'static str, u64)>,
     trace: DefaultHasher,
@@ -100,8 +102,7 @@ pub(super) struct Process {
 }
 
 impl World {
-    pub(super) fn new(mut random: Random, mutant: Option<Mutant>) -> Self {
-        let plan = Plan::drawn(&mut random);
+    pub(super) fn new(random: Random, plan: Plan, mutant: Option<Mutant>) -> Self {
         let state = State {
             random,
             rows: Rows { mutant, ..Rows::default() },
@@ -113,6 +114,7 @@ impl World {
             met: BTreeMap::new(),
             complaints: Vec::new(),
             places: BTreeMap::new(),
+            newest: BTreeMap::new(),
             delivered: BTreeSet::new(),
             snoozed: BTreeSet::new(),
             trace: DefaultHasher::new(),
@@ -240,7 +242,21 @@ impl World {
     }
 
     pub(super) fn took(&self, process: u32, of: SubscriptionId, at: Partition, epoch: Epoch) {
-        self.state().of(process).epochs.insert((of, at), epoch);
+        let mut state = self.state();
+        state.of(process).epochs.insert((of, at), epoch);
+        let newest = state.newest.entry((of, at)).or_default();
+        *newest = epoch.max(*newest);
+    }
+
+    /// An owner's transaction commits: none of an older epoch may, after a newer one was taken.
+    pub(super) fn committed(&self, of: SubscriptionId, at: Partition, epoch: Epoch) {
+        let mut state = self.state();
+        let newest = state.newest.get(&(of, at)).copied().unwrap_or_default();
+        if epoch < newest {
+            let complaint =
+                format!("epoch {epoch} of {at} has committed, after {newest} was taken");
+            state.complaints.push(complaint);
+        }
     }
 
     /// Under which epoch a process owns a partition, as far as it knows.

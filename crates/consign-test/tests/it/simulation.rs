@@ -1,12 +1,15 @@
 //! The workers' own code against a simulated ledger, thousands of schedules.
 
-use consign_test::simulation::{Mutant, Outcome, run};
+use consign_test::history::What;
+use consign_test::simulation::{Mutant, Outcome, run, run_away_for_an_hour};
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::Instant;
 
 /// Schedules of a run, unless `SIMULATIONS` says another number.
 const SCHEDULES: u64 = 5_000;
+/// Hours in which what handlers need is away.
+const HOURS: u64 = 6;
 /// A planted bug is found within so many.
 const CAUGHT_WITHIN: u64 = 400;
 /// What is rare, and must have been met, or the run proves nothing.
@@ -88,6 +91,29 @@ fn whatever_goes_wrong_nothing_is_lost_doubled_or_out_of_order() {
     if count >= SCHEDULES {
         let missing = GATES.iter().filter(|gate| !met.contains_key(**gate)).collect::<Vec<_>>();
         assert!(missing.is_empty(), "the run proves nothing, it never met {missing:?}");
+    }
+}
+
+#[test]
+fn a_mail_server_that_is_away_for_an_hour_burns_no_attempt() {
+    for seed in 0..HOURS {
+        let outcome = run_away_for_an_hour(seed);
+        assert_eq!(outcome.wrong(), None, "SEED={seed} {}", outcome.drawn);
+        assert!(outcome.met["what handlers need is away"] > 20, "SEED={seed}: it was there");
+        // Of partitions that wait each for one message, too few keys fail to tell an outage by.
+        if outcome.drawn.contains("Block") {
+            continue;
+        }
+        assert_eq!(outcome.met["a dead letter"], 0, "SEED={seed} {}", outcome.drawn);
+        let mut attempts = BTreeMap::new();
+        for event in &outcome.history.events {
+            if let What::Delivered(delivered) = &event.what {
+                let of = (&delivered.subscription, delivered.message);
+                attempts.insert(of, delivered.attempt);
+            }
+        }
+        let burnt = attempts.iter().filter(|(_, attempt)| **attempt > 1).collect::<Vec<_>>();
+        assert!(burnt.is_empty(), "SEED={seed} {}: {burnt:?}", outcome.drawn);
     }
 }
 

@@ -24,6 +24,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let by = (&self.policy, &mut self.outages, &mut self.random);
         judge(ledger, by, item.failed(), failure).map_err(|Blameless { why, alike }| {
             for failed in alike.into_iter().flatten() {
+                let place = (failed.partition, failed.offset);
+                let mut blocked = self.blocked.iter_mut();
+                if let Some((at, item)) = blocked.find(|(_, item)| item.place() == place) {
+                    (*at, item.attempt) = (Instant::now(), failed.attempt);
+                    continue;
+                }
                 self.holding.give_back(&failed, ledger.now(), self.policy.order.parks());
             }
             Away(why)

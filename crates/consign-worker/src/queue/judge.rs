@@ -2,7 +2,7 @@
 
 use super::fate::{Failure, Policy, is_outage, text};
 use super::outage::{Failed, Outages};
-use consign_core::{Fate, QueueLedger};
+use consign_core::{Fate, QueueLedger, Reason};
 
 /// Something is away: the message is not to blame.
 pub(crate) struct Blameless {
@@ -26,10 +26,14 @@ pub(crate) fn judge<L: QueueLedger>(
     }
     let fingerprint = failure.fingerprint();
     let fate = policy.fate(failed.attempt, failure, ledger.now(), random.f64());
-    if let (Some(fingerprint), Fate::Retry { error, .. }) = (fingerprint, &fate)
-        && let Some(others) = outages.suspect(failed, &fingerprint)
-    {
-        return Err(Blameless { why: error.clone(), alike: Some(others) });
+    let (error, is_last) = match &fate {
+        Fate::Retry { error, .. } => (error, false),
+        // In the middle of an outage a last attempt is one that does not count, too.
+        Fate::Dead { reason: Reason::Attempts, error, .. } => (error, true),
+        _ => return Ok(fate),
+    };
+    match fingerprint.and_then(|fingerprint| outages.suspect(failed, &fingerprint, is_last)) {
+        Some(others) => Err(Blameless { why: error.clone(), alike: Some(others) }),
+        None => Ok(fate),
     }
-    Ok(fate)
 }

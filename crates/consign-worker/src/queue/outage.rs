@@ -9,6 +9,9 @@ use tokio::time::Instant;
 /// So many different keys in a row that fail with one fingerprint are an outage.
 const KEYS_IN_A_ROW: usize = 5;
 
+/// Messages whose attempts are given back when it was one, at most.
+const STREAK_MAX: usize = 100;
+
 /// Whether handlers are called, and how many at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
@@ -93,8 +96,14 @@ impl Outages {
     }
 
     /// A message failed for a reason that may lie elsewhere. When it does, answers those that failed
-    /// before for the same reason, whose attempts are to be given back.
-    pub(crate) fn suspect(&mut self, failed: Failed, fingerprint: &str) -> Option<Vec<Failed>> {
+    /// before for the same reason, whose attempts are to be given back. One that fails for the last
+    /// time is none of these: where it is no outage, it is given up.
+    pub(crate) fn suspect(
+        &mut self,
+        failed: Failed,
+        fingerprint: &str,
+        is_last: bool,
+    ) -> Option<Vec<Failed>> {
         if let Some(outage) = &self.open {
             if text_fingerprint(&outage.why) == fingerprint {
                 return Some(Vec::new());
@@ -107,13 +116,30 @@ impl Outages {
             fingerprint.clone_into(&mut self.fingerprint);
         }
         let is_new = self.streak.iter().all(|before| before.who != failed.who);
-        if is_new && self.streak.len() + 1 >= KEYS_IN_A_ROW {
+        if is_new && self.keys() + 1 >= KEYS_IN_A_ROW {
             return Some(std::mem::take(&mut self.streak));
         }
-        if is_new {
+        let place = (failed.partition, failed.offset);
+        if is_last {
+            self.streak.retain(|before| (before.partition, before.offset) != place);
+            return None;
+        }
+        let is_known = self.streak.iter().any(|before| (before.partition, before.offset) == place);
+        if !is_known && self.streak.len() < STREAK_MAX {
             self.streak.push(failed);
         }
         None
+    }
+
+    /// How many different keys have failed in a row.
+    fn keys(&self) -> usize {
+        let mut keys = Vec::new();
+        for Failed { who, .. } in &self.streak {
+            if !keys.contains(&who) {
+                keys.push(who);
+            }
+        }
+        keys.len()
     }
 }
 
