@@ -1,5 +1,7 @@
 //! The one cause why a subscription does not move.
 
+use crate::owner::micros;
+use crate::retention::RETIRED_AFTER;
 use crate::standstill::Found;
 use crate::waiting;
 use consign_core::{MessageId, Standing};
@@ -84,6 +86,14 @@ pub(crate) struct Facts<'f> {
     pub(crate) waits: bool,
     /// When the next message of its topic is due.
     pub(crate) next_scheduled: Option<i64>,
+    /// Messages that were removed before it read them.
+    pub(crate) missed: i64,
+    /// When a process named it last, to the hour.
+    pub(crate) named_at: i64,
+    /// Why its last rebuild is none.
+    pub(crate) rebuild_refused: Option<String>,
+    /// Since when a reader pins the WAL, and how many bytes that has.
+    pub(crate) pinned: Option<(i64, i64)>,
 }
 
 impl Facts<'_> {
@@ -105,12 +115,33 @@ impl Facts<'_> {
         if let Some(cause) = if self.waits { next(db, of, now)? } else { None } {
             return Ok((moves, Some(cause)));
         }
-        let cause = match self.next_scheduled {
+        let cause = match (self.pinned, self.next_scheduled) {
+            (Some((since, bytes)), _) => Some(format!(
+                "a reader that stays open pins the WAL for {}, which has {} MiB: end that reader",
+                age(now - since),
+                bytes >> 20
+            )),
             _ if self.has_lag => None,
-            Some(due) => Some(format!("the next message is due {}", at(due, now))),
-            None => Some("at the end".to_owned()),
+            (None, Some(due)) => Some(format!("the next message is due {}", at(due, now))),
+            (None, None) => Some("at the end".to_owned()),
         };
-        Ok((moves, cause))
+        let refused = self.rebuild_refused.as_ref();
+        let refused = refused.map(|why| format!("its last rebuild was refused: {why}"));
+        let causes = cause.into_iter().chain(refused).collect::<Vec<_>>();
+        Ok((moves, (!causes.is_empty()).then(|| causes.join("; "))))
+    }
+
+    /// Nobody named it for so long that nothing is held back for it.
+    fn retired(&self, now: i64) -> String {
+        let silent = now - self.named_at;
+        if silent < micros(RETIRED_AFTER) {
+            return String::new();
+        }
+        let retired = format!("; it is retired, since no process has named it for {}", age(silent));
+        match self.missed {
+            0 => retired,
+            missed => format!("{retired}, and {missed} messages were removed before it read them"),
+        }
     }
 
     /// What keeps all of it, or a partition, from moving.
@@ -121,7 +152,7 @@ impl Facts<'_> {
             (Paused, format!("paused{age}: {why}"))
         } else if !self.is_anybody_alive {
             let rest = if self.is_placed { "" } else { ", and its backfill is not done" };
-            (Stalled, format!("no worker of it is alive{rest}"))
+            (Stalled, format!("no worker of it is alive{rest}{}", self.retired(now)))
         } else if !self.is_placed {
             let fails = self.standstill(now).map(|why| format!(": {why}")).unwrap_or_default();
             (Rebuilding, format!("its backfill is not done{fails}"))

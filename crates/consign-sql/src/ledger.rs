@@ -206,7 +206,9 @@ impl Ledger for SqlLedger {
 
     async fn heartbeat(&self) -> Result<bool> {
         let (me, now) = (self.me()?, self.now_stored());
-        let beat = self.write("renew the lease", |db| owner::heartbeat(db, me, now)).await?;
+        let pinned = self.log.writers().pin().for_long();
+        let renew = |db: &Connection| owner::heartbeat(db, me, pinned, now);
+        let beat = self.write("renew the lease", renew).await?;
         if beat == Beat::Late {
             tracing::warn!(
                 "the lease had run out before it was renewed; others may have taken over"

@@ -1,5 +1,6 @@
 //! Worker rows, and which worker owns which partition, under which epoch.
 
+use crate::sqlite::checkpoint::Pinned;
 use crate::topics::TopicRow;
 use crate::{liveness, standstill, subscription};
 use consign_core::{Epoch, Member, Members, Offset, Owned, Partition, SubscriptionId, WorkerId};
@@ -51,12 +52,22 @@ pub(crate) enum Beat {
     Buried,
 }
 
-/// Renews a lease, also one that has run out: where nobody could write, nobody has taken over.
-pub(crate) fn heartbeat(db: &Connection, worker: WorkerId, now: i64) -> rusqlite::Result<Beat> {
+/// Renews a lease, also one that has run out: where nobody could write, nobody has taken over. Says by
+/// the way who is in the checkpoints' way.
+pub(crate) fn heartbeat(
+    db: &Connection,
+    worker: WorkerId,
+    pinned: Option<Pinned>,
+    now: i64,
+) -> rusqlite::Result<Beat> {
     let beat = if is_late(db, worker, now)? { Beat::Late } else { Beat::InTime };
-    let update = "UPDATE consign_worker SET alive_until = ?2 WHERE id = ?1 RETURNING subscriptions";
+    let update = "UPDATE consign_worker SET alive_until = ?2, pinned_since = ?3, pinned_bytes = ?4
+                  WHERE id = ?1 RETURNING subscriptions";
     let until = now + micros(LEASE);
-    let named = db.query_row(update, params![worker.0.as_bytes(), until], |row| {
+    let since = pinned.map(|pinned| now - micros(pinned.age()));
+    let bytes = pinned.map(|pinned| pinned.bytes);
+    let given = params![worker.0.as_bytes(), until, since, bytes];
+    let named = db.query_row(update, given, |row| {
         let named = serde_json::from_str::<Vec<i64>>(row.get_ref(0)?.as_str()?);
         Ok(named.unwrap_or_default().into_iter().map(SubscriptionId).collect::<Vec<_>>())
     });
@@ -79,16 +90,23 @@ pub(crate) struct Process {
     pub(crate) pid: Option<u32>,
     /// What it works for.
     pub(crate) subscriptions: Vec<i64>,
+    /// Since when a reader pins the WAL, as it sees it, and how many bytes that has.
+    pub(crate) pinned: Option<(i64, i64)>,
 }
 
 /// Those that are alive, by their lease and by the lock that each holds.
 pub(crate) fn living(db: &Connection, now: i64) -> rusqlite::Result<Vec<Process>> {
-    let select = "SELECT id, name, subscriptions FROM consign_worker WHERE alive_until > ?1";
+    let select = "SELECT id, name, subscriptions, pinned_since, pinned_bytes FROM consign_worker
+                  WHERE alive_until > ?1";
     let mut select = db.prepare_cached(select)?;
     let process = |row: &Row<'_>| {
         let pid = row.get_ref(1)?.as_str()?.strip_prefix("pid ").and_then(|pid| pid.parse().ok());
         let subscriptions = serde_json::from_str(row.get_ref(2)?.as_str()?).unwrap_or_default();
-        Ok((worker(row.get_ref(0)?.as_blob()?)?, Process { id: row.get(0)?, pid, subscriptions }))
+        let since: Option<i64> = row.get(3)?;
+        let pinned =
+            since.map(|since| Ok::<_, rusqlite::Error>((since, row.get(4)?))).transpose()?;
+        let process = Process { id: row.get(0)?, pid, subscriptions, pinned };
+        Ok((worker(row.get_ref(0)?.as_blob()?)?, process))
     };
     let all = select.query_map([now], process)?.collect::<rusqlite::Result<Vec<_>>>()?;
     let file = "SELECT file FROM pragma_database_list WHERE name = 'main'";

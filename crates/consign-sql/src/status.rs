@@ -19,7 +19,7 @@ const SELECT: &str = "SELECT s.id, s.name, t.name, s.reads,
         max(c.updated_at), coalesce(sum(c.waiting), 0), coalesce(sum(c.dead), 0), t.scheduled,
         CASE WHEN t.scheduled > 0
             THEN (SELECT min(deliver_at) FROM consign_scheduled WHERE topic = t.id) END,
-        s.restarts
+        s.restarts, coalesce(sum(c.missed), 0), s.named_at, s.rebuild_refused
     FROM consign_subscription s JOIN consign_topic t ON t.id = s.topic
     JOIN consign_partition p ON p.topic = s.topic
     LEFT JOIN consign_cursor c ON c.subscription = s.id AND c.partition = p.number
@@ -53,6 +53,8 @@ pub struct SubscriptionStatus {
     pub standing_by: Vec<u32>,
     /// Why somebody paused it.
     pub paused: Option<String>,
+    /// Messages that were removed before it read them: no process had named it for a week.
+    pub missed: u64,
     /// How often the watchdog has built a consumer of it anew, in whichever process, since one had
     /// died by a panic or did not move any more.
     pub restarts: u64,
@@ -89,6 +91,8 @@ pub(crate) fn all(db: &Connection, now: i64) -> rusqlite::Result<Vec<Subscriptio
         let mine = processes.iter().filter(|process| process.subscriptions.contains(&of));
         let mine = mine.collect::<Vec<_>>();
         facts.is_anybody_alive = !mine.is_empty();
+        // The first one; there is one WAL.
+        facts.pinned = processes.iter().filter_map(|process| process.pinned).min();
         (status.owners, status.standing_by) = owners(db, of, &mine)?;
         facts.is_owned = !status.owners.is_empty();
         let lives = |of: &[u8]| mine.iter().any(|process| process.id == of);
@@ -107,6 +111,7 @@ fn read<'f>(row: &Row<'_>, now: i64) -> rusqlite::Result<(SubscriptionStatus, Fa
     let oldest: Option<i64> = row.get(8)?;
     let (in_ledger, scheduled): (i64, i64) = (row.get(10)?, row.get(12)?);
     let paused: Option<String> = row.get(5)?;
+    let missed: i64 = row.get(15)?;
     let facts = Facts {
         is_placed,
         paused: paused
@@ -118,6 +123,9 @@ fn read<'f>(row: &Row<'_>, now: i64) -> rusqlite::Result<(SubscriptionStatus, Fa
         moved_at: row.get(9)?,
         waits: in_ledger > 0,
         next_scheduled: row.get(13)?,
+        missed,
+        named_at: row.get(16)?,
+        rebuild_refused: row.get(17)?,
         ..Facts::default()
     };
     let status = SubscriptionStatus {
@@ -131,6 +139,7 @@ fn read<'f>(row: &Row<'_>, now: i64) -> rusqlite::Result<(SubscriptionStatus, Fa
         owners: Vec::new(),
         standing_by: Vec::new(),
         paused,
+        missed: unsigned(missed),
         restarts: unsigned(row.get(14)?),
         state: SubscriptionState::Idle,
         cause: None,

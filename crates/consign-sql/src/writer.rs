@@ -7,7 +7,7 @@ use crate::at_commit::{AtCommit, CommitPoint, Side};
 use crate::connection::{Connections, Role, WriteConnection};
 use crate::error;
 use crate::handle::Log;
-use crate::sqlite::checkpoint::Checkpoints;
+use crate::sqlite::checkpoint::{Checkpoints, Pin};
 use crate::sqlite::gate::beside;
 use crate::sqlite::pace::{Costs, Pace};
 use crate::sqlite::thread::{Cut, in_one_hop};
@@ -37,12 +37,14 @@ pub(crate) struct Writers {
     paces: Arc<StdMutex<HashMap<SubscriptionId, Pace>>>,
     publishers: Publishers,
     at_commit: Option<Arc<dyn AtCommit>>,
+    pin: Pin,
 }
 
 #[derive(Debug)]
 struct Slot {
     connections: Connections,
     path: PathBuf,
+    pin: Pin,
     writer: Option<Writer>,
 }
 
@@ -64,8 +66,15 @@ impl Writers {
         path: PathBuf,
         at_commit: Option<Arc<dyn AtCommit>>,
     ) -> Self {
-        let slot = Arc::new(Mutex::new(Slot { connections, path, writer: None }));
-        Self { slot, paces: Arc::default(), publishers: Publishers::default(), at_commit }
+        let pin = Pin::default();
+        let slot = Slot { connections, path, pin: pin.clone(), writer: None };
+        let (slot, publishers) = (Arc::new(Mutex::new(slot)), Publishers::default());
+        Self { slot, paces: Arc::default(), publishers, at_commit, pin }
+    }
+
+    /// Whether a reader pins the WAL, as the last checkpoint of this process saw it.
+    pub(crate) fn pin(&self) -> &Pin {
+        &self.pin
     }
 
     /// Messages that the next transaction of a subscription should take.
@@ -141,7 +150,7 @@ impl Slot {
                 is_durable: false,
                 cut,
                 turns: Turns::open(&self.path)?,
-                checkpoints: Checkpoints::new(checkpoints),
+                checkpoints: Checkpoints::new(checkpoints, self.pin.clone()),
                 wal: open_wal(&self.path)?,
                 costs: Costs::default(),
             });

@@ -7,15 +7,19 @@
 use crate::sqlite::thread::in_one_long_hop;
 use consign_core::Result;
 use sqlx::SqliteConnection;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Past so many pages the WAL should start again.
 const RESTART_PAGES: i64 = 8_000;
+/// Of a page, as SQLite has it where nobody chose otherwise.
+const PAGE_BYTES: i64 = 4_096;
 /// A reader that pins the WAL is left alone for this long, then twice this …
 const BACK_OFF: Duration = Duration::from_millis(50);
 /// … up to this.
 const BACK_OFF_MAX: Duration = Duration::from_mins(1);
-/// From this back-off on, and then each time it doubles, it is said that a reader pins the WAL.
+/// From this back-off on, and then each time it doubles, it is said that a reader pins the WAL; one
+/// that has done so for as long is shown.
 const SAY_FROM: Duration = Duration::from_secs(5);
 
 /// What is kept between checkpoints.
@@ -24,7 +28,39 @@ pub(crate) struct Checkpoints {
     connection: SqliteConnection,
     not_before: Instant,
     back_off: Duration,
-    since: Option<Instant>,
+    pinned: Pin,
+}
+
+/// Whether a reader pins the WAL, for those who do not checkpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pin(Arc<Mutex<Option<Pinned>>>);
+
+/// A reader that stays open keeps the WAL from being copied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pinned {
+    since: Instant,
+    pub(crate) bytes: i64,
+}
+
+impl Pinned {
+    pub(crate) fn age(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+impl Pin {
+    /// A reader that has done so for long; others do it in passing, too.
+    pub(crate) fn for_long(&self) -> Option<Pinned> {
+        self.now().filter(|pinned| pinned.age() >= SAY_FROM)
+    }
+
+    fn now(&self) -> Option<Pinned> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, pinned: Option<Pinned>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = pinned;
+    }
 }
 
 /// What a checkpoint left.
@@ -47,18 +83,18 @@ impl Left {
 }
 
 impl Checkpoints {
-    pub(crate) fn new(connection: SqliteConnection) -> Self {
+    pub(crate) fn new(connection: SqliteConnection, pinned: Pin) -> Self {
         let back_off = Duration::ZERO;
-        Self { connection, not_before: Instant::now(), back_off, since: None }
+        Self { connection, not_before: Instant::now(), back_off, pinned }
     }
 
-    /// Copies pages where so many are due.
+    /// Copies pages where so many are due, or where a reader that may have gone has kept some.
     pub(crate) async fn run(&mut self, due_pages: i64) -> Result<Option<Left>> {
         if Instant::now() < self.not_before {
             return Ok(None);
         }
         let look = self.pragma("PRAGMA wal_checkpoint(noop)").await?;
-        if look.pages - look.copied <= due_pages {
+        if self.pinned.now().is_none() && look.pages - look.copied <= due_pages {
             return Ok(None);
         }
         self.passive().await.map(Some)
@@ -74,14 +110,16 @@ impl Checkpoints {
     fn learn(&mut self, left: Left) {
         let now = Instant::now();
         if !left.is_pinned() {
-            (self.back_off, self.since) = (Duration::ZERO, None);
-            return;
+            self.back_off = Duration::ZERO;
+            return self.pinned.set(None);
         }
         self.back_off = (self.back_off * 2).clamp(BACK_OFF, BACK_OFF_MAX);
         self.not_before = now + self.back_off;
-        let since = *self.since.get_or_insert(now);
+        let since = self.pinned.now().map_or(now, |pinned| pinned.since);
+        let bytes = left.pages * PAGE_BYTES;
+        self.pinned.set(Some(Pinned { since, bytes }));
         if self.back_off >= SAY_FROM {
-            let (mib, age) = ((left.pages * 4096) >> 20, since.elapsed().as_secs());
+            let (mib, age) = (bytes >> 20, since.elapsed().as_secs());
             tracing::warn!(
                 "a reader that stays open keeps the WAL from being copied since {age} s: it has \
                  {mib} MiB; end that reader"

@@ -102,6 +102,32 @@ async fn when_a_reader_goes_what_it_kept_in_the_wal_is_copied() {
     running.shutdown().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_pins_the_wal_is_named_until_it_goes() {
+    let d = Database::new().await;
+    let reader = reader(&d).await;
+    let running = d.consign.workers().subscribe(stream("likes", likes())).start().await.unwrap();
+    is_named(&d, true).await;
+    reader.close().await.unwrap();
+    is_named(&d, false).await;
+    running.shutdown().await.unwrap();
+}
+
+/// Polls while a little is written; workers say it with their heartbeats.
+async fn is_named(d: &Database, is_pinned: bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        d.consign.publish_all(&vec![Liked { article_id: -1 }; 500]).await.unwrap();
+        let status = d.consign.subscriptions().await.unwrap().remove(0);
+        let cause = status.cause.clone().unwrap_or_default();
+        if cause.contains("a reader that stays open pins the WAL for ") == is_pinned {
+            return;
+        }
+        assert!(Instant::now() < until, "{status:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 /// Its pages, and those of them that are copied.
 async fn wal(d: &Database) -> (i64, i64) {
     let look = sqlx::query_as("pragma wal_checkpoint(noop)").fetch_one(&d.pool).await;

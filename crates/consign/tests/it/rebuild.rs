@@ -201,6 +201,9 @@ async fn a_queue_whose_beginning_the_log_has_lost_is_not_rebuilt_and_goes_on() {
     like(&d, 0..10).await;
     catches_up(&d.consign, "likes").await;
     assert_eq!(d.number(LIKES).await, 60);
+    let cause = d.consign.subscriptions().await.unwrap().remove(0).cause.unwrap_or_default();
+    let said = "its last rebuild was refused: its projection has no backfill";
+    assert!(cause.contains(said), "{cause}");
     running.shutdown().await.unwrap();
 }
 

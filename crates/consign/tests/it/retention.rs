@@ -134,6 +134,16 @@ async fn a_subscription_holds_back_what_it_has_not_read_until_nobody_names_it_fo
     clock.by(5 * DAY);
     looks_until(&clock, &d, LOG, |left| left == 0).await;
     assert_eq!(d.number("select sum(missed) from consign_cursor").await, 500);
+    // The clock of whoever looks is the machine's.
+    let silent = "update consign_subscription set named_at = named_at - 40 * 86400000000
+                  where name = 'retired'";
+    sqlx::raw_sql(silent).execute(&d.pool).await.unwrap();
+    let all = consign.subscriptions().await.unwrap();
+    let retired = all.into_iter().find(|status| status.name == "retired").unwrap();
+    let cause = retired.cause.unwrap();
+    assert_eq!(retired.missed, 500);
+    assert!(cause.contains("no worker of it is alive; it is retired"), "{cause}");
+    assert!(cause.contains("500 messages were removed before it read them"), "{cause}");
     assert_eq!(d.number(LOST).await, 0);
     let slow = start(&consign, "retired").await;
     said::line(&["WARN", "retired", "and is back", "500"]).await;
