@@ -27,8 +27,8 @@ pub(crate) const LAST_SUSPECT: &str = "SELECT max(log_offset) FROM consign_retry
         SELECT 1 FROM consign_parked_key WHERE subscription = ?1 AND partition = ?2
            AND key = this.key AND paused)";
 
-/// Settles one subscription's messages, and says how many have come to their end; what is not [`Settled::All`] must be
-/// rolled back.
+/// Settles one subscription's messages, and says how many have come to their end; what is not
+/// [`Settled::All`] must be rolled back.
 pub(crate) fn settle(
     db: &Connection,
     of: SubscriptionId,

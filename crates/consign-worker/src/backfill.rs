@@ -114,7 +114,7 @@ where
     if is_anew {
         tx = reset(ledger, subject, tx).await?;
     }
-    let began;
+    let starts;
     loop {
         let from = resume.clone();
         let call = |tx| subject.projection.backfill(from, tx);
@@ -132,8 +132,8 @@ where
                     ledger.rollback(tx).await;
                     return refuse(ledger, subject).await;
                 };
-                began = from;
-                (Progress::Running, &began[..], true)
+                starts = from;
+                (Progress::Running, &starts[..], true)
             }
             Ok(Backfill::None) => (Progress::Running, &[][..], true),
             Ok(Backfill::Done) => (Progress::Running, &cursors[..], true),

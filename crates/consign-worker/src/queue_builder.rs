@@ -179,7 +179,6 @@ impl<W> Queue<W> {
     ///
     /// `examples/tower_layers.rs` has a timeout and a line of its own for each call.
     #[cfg(feature = "tower")]
-    #[expect(clippy::needless_pass_by_value, reason = "a layer is written where it is used")]
     pub fn layer<T>(mut self, layer: T) -> Self
     where
         T: tower::Layer<Calls>,

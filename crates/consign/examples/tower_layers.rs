@@ -18,7 +18,7 @@ struct MailDue {
 #[expect(clippy::print_stdout, reason = "the example shows what happens")]
 async fn send(mail: MailDue, delivery: Delivery) -> HandlerResult {
     if delivery.attempt == 1 {
-        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        tokio::time::sleep(Duration::from_hours(1)).await;
     }
     println!("sent to {}", mail.to);
     Ok(())

@@ -256,8 +256,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn in_no_while_do_more_come_than_the_rate_and_the_burst_and_one_an_owner() {
-        for seed in 0..40 {
-            let rate = Rate::per_second(200).burst([1, 5, 50][seed as usize % 3]);
+        for (seed, burst) in (0..40).zip([1, 5, 50].into_iter().cycle()) {
+            let rate = Rate::per_second(200).burst(burst);
             let (taken, owners) = taken(rate, seed).await;
             assert!(taken.len() > 100, "seed {seed}: {}", taken.len());
             for (first, from) in taken.iter().enumerate() {
