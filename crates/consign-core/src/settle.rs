@@ -37,6 +37,14 @@ pub trait QueueLedger: Ledger {
     /// that the handler did not wait for has run before the answer.
     fn has_written(&self, tx: &mut Self::Transaction) -> impl Future<Output = bool> + Send;
 
+    /// Makes what was done in this transaction until now stay when [`QueueLedger::take_back`] comes.
+    fn save(&self, tx: &mut Self::Transaction) -> impl Future<Output = Result> + Send;
+
+    /// Takes back all that was done since [`QueueLedger::save`], and nothing else; another one may
+    /// follow. A statement that a handler did not wait for is taken back too, and none of them runs
+    /// later. An error: the whole transaction is to be rolled back.
+    fn take_back(&self, tx: &mut Self::Transaction) -> impl Future<Output = Result> + Send;
+
     /// Settles messages; only [`Settled::All`] may be committed. Last in a transaction of handlers.
     fn settle(
         &self,

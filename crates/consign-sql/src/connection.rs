@@ -4,6 +4,7 @@ use crate::error;
 use crate::sqlite::commit_hook::Ending;
 use crate::sqlite::gate::{Busy, install_busy_handler};
 use crate::sqlite::inside::{Rewound, breaks_a_foreign_key, is_full};
+use crate::sqlite::savepoint::Savepoint;
 use crate::sqlite::thread::{in_one_hop, keep_statements};
 use consign_core::{Error, Result};
 use sqlx::pool::PoolOptions;
@@ -75,6 +76,15 @@ impl Connections {
         Ok(connection)
     }
 
+    /// Opens a connection to read on, again and again: what is prepared stays so.
+    pub(crate) async fn open_reader(&self) -> Result<SqliteConnection> {
+        let mut connection = self.open(Role::Reads).await?;
+        let failed = |source| error::of_sqlx("open a connection", source);
+        Rewound::watch_end(&mut connection).await.map_err(failed)?;
+        keep_statements(&mut connection).await.map_err(failed)?;
+        Ok(connection)
+    }
+
     /// Opens a connection to write on, which notices every end that we did not ask for.
     pub(crate) async fn open_writer(&self, role: Role) -> Result<WriteConnection> {
         let mut connection = self.open(role).await?;
@@ -82,7 +92,8 @@ impl Connections {
         let ending = Ending::watch(&mut connection).await.map_err(failed)?;
         let rewound = Rewound::watch(&mut connection).await.map_err(failed)?;
         keep_statements(&mut connection).await.map_err(failed)?;
-        Ok(WriteConnection { connection, ending, rewound, savepoint: false })
+        let (savepoint, saved) = (false, Savepoint::new());
+        Ok(WriteConnection { connection, ending, rewound, savepoint, saved })
     }
 }
 
@@ -94,6 +105,8 @@ pub(crate) struct WriteConnection {
     rewound: Arc<Rewound>,
     /// The statements of the present request stand in a savepoint.
     savepoint: bool,
+    /// Of a worker's transaction, what stays when a handler fails.
+    saved: Savepoint,
 }
 
 impl WriteConnection {
@@ -101,6 +114,7 @@ impl WriteConnection {
         self.ending.reset();
         self.rewound.reset();
         self.savepoint = false;
+        self.saved.forget();
         let immediate = sqlx::SqlStr::from_static("BEGIN IMMEDIATE");
         Manager::begin(&mut self.connection, Some(immediate)).await?;
         Ok(())
@@ -115,6 +129,20 @@ impl WriteConnection {
     /// had been told of and not run yet.
     pub(crate) async fn has_written(&mut self) -> bool {
         self.connection.ping().await.is_err() || self.rewound.has_written()
+    }
+
+    /// What was written until now stays when [`Self::take_back`] comes.
+    pub(crate) async fn save(&mut self) -> Result {
+        self.settle().await?;
+        let saved = self.saved.set(&mut self.connection).await;
+        saved.map_err(|source| error::of_sqlx("set a savepoint", source))
+    }
+
+    /// Takes back what was written since [`Self::save`]; an error: all is to be rolled back.
+    pub(crate) async fn take_back(&mut self) -> Result {
+        self.settle().await?;
+        let taken_back = self.saved.take_back(&mut self.connection).await;
+        taken_back.map_err(|source| error::of_sqlx("roll back to a savepoint", source))
     }
 
     /// Goes on in the open transaction, in a savepoint that can be rolled back alone.

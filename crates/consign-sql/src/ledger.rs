@@ -115,7 +115,7 @@ impl SqlLedger {
         // Taken out: a look that is given up takes its connection with it.
         let mut connection = match reads.take() {
             Some(connection) => connection,
-            None => self.log.connections().open(Role::Reads).await?,
+            None => self.log.connections().open_reader().await?,
         };
         let answer = in_one_hop(&mut connection, doing, statements).await;
         if answer.is_ok() {

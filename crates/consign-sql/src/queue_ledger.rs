@@ -88,6 +88,14 @@ impl QueueLedger for SqlLedger {
         tx.has_written().await
     }
 
+    async fn save(&self, tx: &mut WorkerTransaction) -> Result {
+        tx.save().await
+    }
+
+    async fn take_back(&self, tx: &mut WorkerTransaction) -> Result {
+        tx.take_back().await
+    }
+
     fn is_too_weak(&self, tx: &WorkerTransaction) -> bool {
         tx.is_too_weak()
     }

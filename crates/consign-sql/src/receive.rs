@@ -1,6 +1,5 @@
 //! Pages of the log, of all partitions of a subscription in one hop.
 
-use crate::connection::Role;
 use crate::handle::Log;
 use crate::publish::OFFSET_BITS;
 use crate::sqlite::thread::in_one_long_hop;
@@ -50,7 +49,7 @@ impl Reader for LogReader {
 
     async fn read(&mut self, requests: &[PageRequest]) -> Result<Vec<Page<Messages>>> {
         if self.connection.is_none() {
-            self.connection = Some(self.log.connections().open(Role::Reads).await?);
+            self.connection = Some(self.log.connections().open_reader().await?);
         }
         let (topic, kinds) = (self.topic, &mut self.kinds);
         let connection = self.connection.as_mut().expect("opened above");
@@ -70,7 +69,7 @@ fn pages(
     requests: &[PageRequest],
     kinds: &mut Vec<Arc<str>>,
 ) -> rusqlite::Result<Vec<Page<Messages>>> {
-    let mut select = db.prepare(PAGE)?;
+    let mut select = db.prepare_cached(PAGE)?;
     let read = |request: &PageRequest| {
         let number = topic.number(request.partition);
         let first = number << OFFSET_BITS | request.from.0.cast_signed();

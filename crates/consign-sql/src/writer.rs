@@ -260,6 +260,26 @@ impl WorkerTransaction {
         }
     }
 
+    /// What was written until now stays when [`Self::take_back`] comes.
+    pub(crate) async fn save(&mut self) -> Result {
+        match &mut self.tx {
+            Tx::Writes(Some(open)) => open.writer().connection.save().await,
+            Tx::Writes(None) | Tx::Reads(_) => Err(not_writing()),
+        }
+    }
+
+    /// Takes back what was written since [`Self::save`]; an error: all is to be rolled back.
+    pub(crate) async fn take_back(&mut self) -> Result {
+        let Tx::Writes(Some(open)) = &mut self.tx else { return Err(not_writing()) };
+        let writer = open.writer();
+        // A statement that still runs, since its caller has lost his patience, ends before. Was it
+        // one that writes, SQLite rolls all back, and says so.
+        writer.cut.cut();
+        let taken_back = writer.connection.take_back().await;
+        writer.cut.reset();
+        taken_back
+    }
+
     /// Commits; what follows in the turn goes on without the caller.
     pub(crate) async fn commit(mut self) -> Result {
         self.reached(Side::Before).await;
@@ -309,6 +329,10 @@ impl WorkerTransaction {
         let mut paces = self.paces.lock().unwrap_or_else(PoisonError::into_inner);
         paces.entry(of).or_default().committed(messages, held, costs, is_alone);
     }
+}
+
+fn not_writing() -> Error {
+    Error::new("read-only", "a transaction that only reads has no savepoint")
 }
 
 impl Drop for WorkerTransaction {

@@ -45,10 +45,18 @@ pub(crate) struct Rewound {
 impl Rewound {
     /// Listens to all statements of a connection; whoever listened before no longer does.
     pub(crate) async fn watch(connection: &mut SqliteConnection) -> sqlx::Result<Arc<Self>> {
+        Self::listen(connection, ffi::SQLITE_TRACE_STMT | ffi::SQLITE_TRACE_CLOSE).await
+    }
+
+    /// Listens for nothing but the connection's end, which ends the statements that it has kept.
+    pub(crate) async fn watch_end(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        Self::listen(connection, ffi::SQLITE_TRACE_CLOSE).await.map(drop)
+    }
+
+    async fn listen(connection: &mut SqliteConnection, events: c_uint) -> sqlx::Result<Arc<Self>> {
         let rewound = Arc::new(Self::default());
         let mut handle = connection.lock_handle().await?;
         let context = Arc::into_raw(Arc::clone(&rewound)).cast_mut().cast();
-        let events = ffi::SQLITE_TRACE_STMT | ffi::SQLITE_TRACE_CLOSE;
         // SAFETY: the guard keeps other threads away from the open connection; `context` lives
         // until the connection says that it closes.
         unsafe {

@@ -5,6 +5,7 @@ pub(crate) mod commit_hook;
 pub(crate) mod gate;
 pub(crate) mod inside;
 pub(crate) mod pace;
+pub(crate) mod savepoint;
 pub(crate) mod thread;
 pub(crate) mod turns;
 pub(crate) mod version;

@@ -9,5 +9,6 @@ mod durable;
 mod faults;
 mod marks;
 mod parked;
+mod savepoints;
 mod status;
 mod suspects;

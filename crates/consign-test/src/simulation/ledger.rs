@@ -304,6 +304,18 @@ impl QueueLedger for SimLedger {
         tx.has_written()
     }
 
+    async fn save(&self, tx: &mut Transaction) -> Result {
+        self.world.enter(self.process, Call::Statement).await?;
+        tx.save();
+        Ok(())
+    }
+
+    async fn take_back(&self, tx: &mut Transaction) -> Result {
+        self.world.enter(self.process, Call::Statement).await?;
+        tx.take_back();
+        Ok(())
+    }
+
     async fn settle(
         &self,
         tx: &mut Transaction,

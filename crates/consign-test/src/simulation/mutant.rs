@@ -55,6 +55,10 @@ pub enum Mutant {
     NeverDue,
     /// A handler's writes are denied.
     WritesDenied,
+    /// What is taken back to a savepoint stays.
+    TakenBackStays,
+    /// What was done before a savepoint is taken back with what follows it.
+    TakesBackAll,
     /// A page leaves a message out.
     PageSkips,
     /// A page begins too early.
@@ -67,7 +71,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::NoPlaceCheck,
         Self::TakeKeepsEpoch,
         Self::NoEpochCheck,
@@ -94,6 +98,8 @@ impl Mutant {
         Self::AttemptForgotten,
         Self::NeverDue,
         Self::WritesDenied,
+        Self::TakenBackStays,
+        Self::TakesBackAll,
         Self::PageSkips,
         Self::PageRepeats,
         Self::BeginsLate,

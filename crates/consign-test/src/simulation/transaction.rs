@@ -13,6 +13,9 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+/// A delivery whose handler has ended well: of which subscription, under which epoch.
+type Done = (String, MessageNumber, Epoch);
+
 /// What handlers write through.
 pub struct Connection {
     pub(super) world: Arc<World>,
@@ -21,11 +24,13 @@ pub struct Connection {
     lock: Option<tokio::sync::OwnedMutexGuard<()>>,
     effects: Vec<Effect>,
     /// Deliveries whose handler has ended well.
-    done: Vec<(String, MessageNumber, Epoch)>,
+    done: Vec<Done>,
     epochs: BTreeMap<(String, Partition), Epoch>,
     owned: Vec<(SubscriptionId, Partition, Epoch)>,
     moves: Vec<Moved>,
     has_written: bool,
+    /// How many effects, and deliveries that ended well, stay when a savepoint is taken back.
+    saved: Option<(usize, usize)>,
     refused: Option<End>,
     is_over: bool,
 }
@@ -62,6 +67,7 @@ impl Transaction {
             owned: Vec::new(),
             moves: Vec::new(),
             has_written: false,
+            saved: None,
             refused: None,
             is_over: false,
         })
@@ -106,6 +112,27 @@ impl Connection {
 
     pub(super) fn has_written(&self) -> bool {
         self.has_written && !self.world.is(Mutant::WritesDenied)
+    }
+
+    /// What was done until now stays when [`Self::take_back`] comes.
+    pub(super) fn save(&mut self) {
+        self.saved = Some((self.effects.len(), self.done.len()));
+    }
+
+    pub(super) fn take_back(&mut self) {
+        self.world.meet("taken back to a savepoint");
+        let Some((mut effects, done)) = self.saved else {
+            let complaint = "a savepoint that was never set was taken back".to_owned();
+            return self.world.state().complaints.push(complaint);
+        };
+        if self.world.is(Mutant::TakenBackStays) {
+            effects = self.effects.len();
+        } else if self.world.is(Mutant::TakesBackAll) {
+            effects = 0;
+        }
+        self.effects.truncate(effects);
+        let failed = self.done.split_off(done);
+        self.tell(failed, End::Failed);
     }
 
     /// A handler has ended well; what comes of it is known with the commit.
@@ -169,8 +196,14 @@ impl Connection {
 
     fn end(&mut self, end: End) {
         self.is_over = true;
+        let done = std::mem::take(&mut self.done);
+        self.tell(done, end);
+    }
+
+    /// Says of deliveries whose handler ended well what came of them.
+    fn tell(&self, done: Vec<Done>, end: End) {
         let worker = self.process;
-        for (subscription, message, epoch) in std::mem::take(&mut self.done) {
+        for (subscription, message, epoch) in done {
             let epoch = epoch.0;
             self.world.note(worker, What::Applied { subscription, message, worker, epoch, end });
         }

@@ -13,7 +13,7 @@ const HOURS: u64 = 6;
 /// A planted bug is found within so many.
 const CAUGHT_WITHIN: u64 = 400;
 /// What is rare, and must have been met, or the run proves nothing.
-const GATES: [&str; 15] = [
+const GATES: [&str; 16] = [
     "a dead letter",
     "a message killed its process",
     "a parked key went on",
@@ -26,6 +26,7 @@ const GATES: [&str; 15] = [
     "misjudged",
     "stood still",
     "suspects",
+    "taken back to a savepoint",
     "unknown, and does not",
     "unknown, and stands",
     "what handlers need is away",

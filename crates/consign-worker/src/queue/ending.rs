@@ -53,7 +53,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.end(item, None);
         self.holding.go_on(item);
         self.retries.succeeded(item);
-        self.alone.remove(&item.place());
+        self.was_run(item);
         if let Some(outage) = self.outages.succeeded() {
             let subscription = &self.subject.name;
             tracing::info!(subscription, "it goes on after {outage:?}");
@@ -69,7 +69,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             }
             fate => tracing::debug!(subscription, %id, ?fate, "a message was not applied"),
         }
-        self.alone.remove(&item.place());
+        self.was_run(item);
         if let (Order::Block, Fate::Retry { attempt, due, .. }) = (self.policy.order, &fate) {
             let wait = due.duration_since(self.shared.ledger.now()).unwrap_or_default();
             self.holding.block(item);
@@ -80,6 +80,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         self.holding.end(item, Some(fate));
         self.holding.go_on(item);
         self.retries.ended(item);
+    }
+
+    /// How it was to be run is of no interest any more.
+    fn was_run(&mut self, item: &Item) {
+        self.apart.remove(&item.place());
+        self.alone.remove(&item.place());
     }
 
     /// A message was not run after all: it comes again, after others where its order allows it.

@@ -10,6 +10,7 @@ use super::lanes::Place;
 use super::limits::Limits;
 use super::outage::Outages;
 use super::retries::{DUE_MAX, Retries};
+use super::stretch::Stretch;
 use crate::backoff::Backoff;
 use crate::handler::Handler;
 use crate::kinds;
@@ -43,7 +44,10 @@ pub(crate) struct Engine<L: QueueLedger, D, H> {
     pub(super) jobs: Jobs,
     /// With [`Order::Block`]: messages that failed, and when each is tried again.
     pub(super) blocked: Vec<(Instant, Item)>,
-    /// Messages that broke a group: each is run in a transaction of its own.
+    /// Messages that failed after they had written: each is run in a savepoint of its own.
+    pub(super) apart: HashSet<Place>,
+    pub(super) stretch: Stretch,
+    /// Messages that broke more than their savepoint: each is run in a transaction of its own.
     pub(super) alone: HashSet<Place>,
     /// Messages of the next group, or of the next batch, at most; fewer after one failed.
     pub(super) group_max: usize,
@@ -80,6 +84,8 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             limits: Limits::new(options.rate, options.concurrency_in_all),
             jobs: Jobs::default(),
             blocked: Vec::new(),
+            apart: HashSet::new(),
+            stretch: Stretch::default(),
             alone: HashSet::new(),
             group_max: usize::MAX,
             standstills: Standstills::default(),

@@ -1,8 +1,9 @@
 //! Handlers with a transaction: one after the other, many in one commit.
 //!
 //! SQLite has one writer, and what costs is not the commit but each hop to it. So handlers share a
-//! transaction as long as all goes well. One that fails after it has written takes the others
-//! back with it: they are run again, and it alone.
+//! transaction as long as all goes well. One that fails after it has written takes others back with
+//! it, and they are run again: all of its group the first time, and for a while from then on those
+//! since the last savepoint. It is run again too, in a savepoint of its own.
 
 use super::call::call;
 use super::ending::Away;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Messages of a group, at most.
-const GROUP_MAX: usize = 50;
+pub(super) const GROUP_MAX: usize = 50;
 /// A group that holds the write lock for this long takes no further message.
 const HOLD_MAX: Duration = Duration::from_micros(2_500);
 
@@ -27,6 +28,8 @@ struct Group<T> {
     tx: Option<T>,
     begun: Instant,
     ran: Vec<Item>,
+    /// So many of these stay when what follows is taken back; `None`: there is no savepoint.
+    saved: Option<usize>,
 }
 
 /// Why nothing of a group stands.
@@ -39,6 +42,8 @@ enum Broken {
     Away(Vec<Item>, Away),
     /// It has to be more durable.
     TooWeak(Vec<Item>),
+    /// What was run before these, or the database, allowed no savepoint.
+    Unsaved(Vec<Item>, Error),
 }
 
 impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
@@ -58,10 +63,11 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 return Err(error);
             }
         };
-        let mut group = Group { tx: Some(tx), begun: Instant::now(), ran: Vec::new() };
+        let (begun, ran) = (Instant::now(), Vec::new());
+        let mut group = Group { tx: Some(tx), begun, ran, saved: None };
         match self.run_group(&mut group, first).await {
             Ok(()) => self.commit(group).await,
-            Err(broken) => self.broken(group, broken).await,
+            Err(broken) => self.broken(group, broken).await?,
         }
         Ok(true)
     }
@@ -74,7 +80,14 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let mut next = Some(first);
         while let Some(item) = next.take() {
             let is_alone = self.runs_alone(&item);
-            let items = if H::FORM.batch && !is_alone { self.batch(item) } else { vec![item] };
+            let items = if is_alone || !H::FORM.batch || self.runs_apart(&item) {
+                vec![item]
+            } else {
+                self.batch(item)
+            };
+            if !is_alone && let Err(error) = self.save(group, &items).await {
+                return Err(Broken::Unsaved(items, error));
+            }
             self.run_one(group, items).await?;
             let is_over = is_alone || H::FORM.batch || group.begun.elapsed() >= HOLD_MAX;
             let most = self.group_max.min(GROUP_MAX);
@@ -89,7 +102,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     /// The next message, unless it is to be run alone.
     fn next_of_group(&mut self) -> Option<Item> {
         let item = self.next()?;
-        if !self.runs_alone(&item) {
+        if !(self.runs_alone(&item) || (H::FORM.batch && self.runs_apart(&item))) {
             return Some(item);
         }
         self.come_first(item);
@@ -109,9 +122,33 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         }
     }
 
-    /// What failed before is likely to fail again, and would take the others back with it.
+    /// It may kill the process, or has broken a transaction that held more than its own.
     fn runs_alone(&self, item: &Item) -> bool {
-        item.is_suspect || item.attempt > 1 || self.alone.contains(&item.place())
+        item.is_suspect || self.alone.contains(&item.place())
+    }
+
+    /// What failed before is likely to fail again, and would take the others back with it.
+    fn runs_apart(&self, item: &Item) -> bool {
+        item.attempt > 1 || self.apart.contains(&item.place())
+    }
+
+    /// Sets a savepoint where a failure shall not take back what was run before.
+    async fn save(&mut self, group: &mut Group<L::Transaction>, items: &[Item]) -> Result {
+        let is_apart = self.runs_apart(&items[0]);
+        let is_due = match group.saved {
+            _ if H::FORM.batch => false,
+            None => is_apart || self.stretch.is_limited(),
+            Some(saved) => {
+                let since = group.ran.len() - saved;
+                since > 0 && (is_apart || self.stretch.is_full(since))
+            }
+        };
+        if is_due {
+            let ledger = Arc::clone(&self.shared.ledger);
+            ledger.save(group.tx.as_mut().expect("it is lent no more")).await?;
+            group.saved = Some(group.ran.len());
+        }
+        Ok(())
     }
 
     /// The messages of a call that takes several.
@@ -147,7 +184,10 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let (result, has_written) = match lent.take_back() {
             Err(_) => (Err(kept(&self.subject.name)), true),
             Ok(mut tx) => {
-                let has_written = called.is_err() && ledger.has_written(&mut tx).await;
+                // What it has to itself is taken back at once: to ask costs as much.
+                let is_apart = group.saved == Some(group.ran.len());
+                let has_written =
+                    called.is_err() && (is_apart || ledger.has_written(&mut tx).await);
                 let is_too_weak = ledger.is_too_weak(&tx);
                 group.tx = Some(tx);
                 if is_too_weak {
@@ -159,11 +199,35 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         let Err(failure) = result else {
             for item in &items {
                 self.succeeded(item);
+                self.stretch.went_on();
             }
             group.ran.extend(items);
             return Ok(());
         };
+        if has_written && let Some(others) = self.back_to_savepoint(group).await {
+            if others.is_empty() {
+                return self.run_failed(group, items, failure, false);
+            }
+            self.taken_back(items, others);
+            return Ok(());
+        }
         self.run_failed(group, items, failure, has_written)
+    }
+
+    /// Takes back what was done since the savepoint, and answers whose it was beside the one that has
+    /// failed; `None`: there is no savepoint, or none any more.
+    async fn back_to_savepoint(&mut self, group: &mut Group<L::Transaction>) -> Option<Vec<Item>> {
+        let (saved, tx) = (group.saved?, group.tx.as_mut()?);
+        let taken_back = self.shared.ledger.take_back(tx).await;
+        taken_back.ok().map(|()| group.ran.split_off(saved))
+    }
+
+    /// All of these are run again, and in order: first those that went well.
+    fn taken_back(&mut self, failed: Vec<Item>, others: Vec<Item>) {
+        self.stretch.was_taken_back();
+        self.apart.extend(failed.iter().map(Item::place));
+        self.put_all_first(failed);
+        self.redo(others);
     }
 
     fn run_failed(
@@ -239,17 +303,29 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     }
 
     /// Rolls a group back; what it had run is run again.
-    async fn broken(&mut self, group: Group<L::Transaction>, broken: Broken) {
+    async fn broken(&mut self, group: Group<L::Transaction>, broken: Broken) -> Result {
         if let Some(tx) = group.tx {
             self.shared.ledger.rollback(tx).await;
         }
         match broken {
+            Broken::By(items) if items.len() == 1 && group.saved.is_none() => {
+                self.taken_back(items, group.ran);
+                return Ok(());
+            }
             Broken::By(items) => {
                 match &items[..] {
                     [item] => drop(self.alone.insert(item.place())),
                     items => self.group_max = (items.len() / 2).max(1),
                 }
                 self.put_all_first(items);
+            }
+            Broken::Unsaved(items, error) => {
+                self.put_all_first(items);
+                if group.ran.is_empty() {
+                    return Err(error);
+                }
+                self.not_committed(group.ran, error);
+                return Ok(());
             }
             Broken::TooWeak(items) => self.put_all_first(items),
             Broken::Alone(of) => self.failed(&of.0, of.1),
@@ -259,6 +335,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
             }
         }
         self.redo(group.ran);
+        Ok(())
     }
 
     /// What was run in a transaction that is gone is run again.

@@ -16,6 +16,7 @@ pub(crate) mod outage;
 mod owning;
 mod part;
 mod retries;
+mod stretch;
 mod window;
 
 use crate::handler::Handler;

@@ -1,8 +1,11 @@
 //! What a write connection keeps between two publishes is its own, and ends with it.
 
 use crate::database::{Database, Liked};
-use sqlx::Connection;
+use consign::sqlite::Consign;
+use consign::{HandlerResult, queue};
+use sqlx::{Connection, SqlitePool};
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
@@ -15,6 +18,26 @@ async fn a_connection_that_has_published_closes() {
         tx.publish(&Liked { article_id }).await.unwrap();
         tx.commit().await.unwrap();
     }
+    closes(&folder, pool, consign).await;
+}
+
+/// The same of those that read the log, and what waits.
+#[tokio::test]
+async fn a_connection_that_has_read_for_a_queue_closes() {
+    async fn nothing(_: Liked) -> HandlerResult {
+        Ok(())
+    }
+    let d = Database::new().await;
+    let queue = queue("nothing", nothing).from_start();
+    let running = d.consign.workers().subscribe(queue).start().await.unwrap();
+    d.like(1).await.unwrap();
+    d.becomes("select coalesce(sum(next_offset), 0) from consign_cursor", 1).await;
+    running.shutdown().await.unwrap();
+    let Database { pool, consign, folder } = d;
+    closes(&folder, pool, consign).await;
+}
+
+async fn closes(folder: &TempDir, pool: SqlitePool, consign: Consign) {
     let wal = folder.path().join("app.db-wal");
     assert!(wal.exists());
     drop(consign);
