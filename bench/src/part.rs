@@ -5,7 +5,8 @@
 use crate::Result;
 use crate::backlog::Fill;
 use crate::figures::{
-    backfill, backlog_flat, counter_rate, publish_cost, publish_rate, queue_idle, shared_commit,
+    backfill, backlog_flat, counter_rate, dead_letters, publish_cost, publish_rate, queue_idle,
+    schedule, shared_commit,
 };
 use crate::queue_by_hand::QueueByHand;
 use crate::queue_worker::QueueWorker;
@@ -36,6 +37,9 @@ pub(crate) enum Part {
     QueueWorker(QueueWorker),
     QueueByHand(QueueByHand),
     Enqueuer(queue_idle::Enqueuer),
+    FillSchedule(schedule::FillSchedule),
+    Promoted(schedule::Promoted),
+    Listed(dead_letters::Listed),
 }
 
 /// Runs the part that `settings` describe, and prints its answer.
@@ -69,6 +73,9 @@ impl Part {
             Self::QueueWorker(part) => serde_json::to_value(part.run().await?),
             Self::QueueByHand(part) => serde_json::to_value(part.run()?),
             Self::Enqueuer(part) => serde_json::to_value(part.run().await?),
+            Self::FillSchedule(part) => serde_json::to_value(part.run().await?),
+            Self::Promoted(part) => serde_json::to_value(part.run().await?),
+            Self::Listed(part) => serde_json::to_value(part.run().await?),
         };
         Ok(answer?)
     }

@@ -3,7 +3,7 @@
 use crate::messages::Written;
 use crate::{Result, database};
 use consign::sqlite::{Run, Tx};
-use consign::{Delivery, HandlerResult, Retry, State, Sum, queue};
+use consign::{Delivery, HandlerResult, Order, Retry, State, Sum, queue};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ const COUNT: &str = "insert into author_counts (author_id, articles) values (?1,
 pub(crate) enum Form {
     /// `async fn(M, Tx)`: an upsert each, through sqlx.
     Tx(Fails),
+    /// The same of a queue that tries nothing again and parks no key.
+    TxOnce,
     /// `async fn(Vec<M>, Tx)` and `tx.run`: an upsert each, through rusqlite.
     Batch,
     /// `async fn(M)`: only counted, in memory.
@@ -61,6 +63,10 @@ impl QueueWorker {
         let soon = Retry::exponential(Duration::from_millis(10), Duration::from_millis(100));
         let running = match self.form {
             Form::Tx(_) => workers.subscribe(queue("queue", one).from_start().retry(soon)),
+            Form::TxOnce => {
+                let once = queue("queue", one).from_start().order(Order::Skip);
+                workers.subscribe(once.retry(soon.max_attempts(1)))
+            }
             Form::Batch => workers.subscribe(queue("queue", many).from_start()),
             Form::WithoutTx => workers.subscribe(queue("queue", counted).from_start()),
             Form::Sum => {

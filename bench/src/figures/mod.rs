@@ -5,11 +5,14 @@ pub(crate) mod backfill;
 pub(crate) mod backlog_flat;
 pub(crate) mod behind_writers;
 pub(crate) mod counter_rate;
+pub(crate) mod dead_letters;
 pub(crate) mod publish_cost;
 pub(crate) mod publish_rate;
+pub(crate) mod queue_clean;
 pub(crate) mod queue_idle;
 pub(crate) mod queue_poison;
 pub(crate) mod queue_rate;
+pub(crate) mod schedule;
 pub(crate) mod shared_commit;
 pub(crate) mod visible;
 
@@ -43,10 +46,18 @@ pub(crate) enum Figure {
     QueueRate,
     /// The same of 200,000, beside the peers that end before one gets tired
     QueueRateLong,
+    /// The same of a million, without peers
+    QueueRateMillion,
     /// From publishing to the effect in another process, where nothing else happens
     QueueIdle,
     /// What messages that fail cost the others
     QueuePoison,
+    /// What retries and parked keys cost where nothing fails
+    QueueClean,
+    /// How late what is due comes, and what that costs, beside a million that wait
+    Schedule,
+    /// How fast a page of a million dead letters is listed
+    DeadLetters,
 }
 
 impl Figure {
@@ -63,7 +74,11 @@ impl Figure {
             Self::BacklogFlat => "backlog-flat",
             Self::QueueRate => "queue-rate",
             Self::QueueRateLong => "queue-rate-long",
+            Self::QueueRateMillion => "queue-rate-million",
             Self::QueueIdle => "queue-idle",
+            Self::QueueClean => "queue-clean",
+            Self::Schedule => "schedule",
+            Self::DeadLetters => "dead-letters",
             Self::QueuePoison => "queue-poison",
         }
     }
@@ -80,11 +95,15 @@ impl Figure {
             | Self::BehindWriters
             | Self::Visible
             | Self::Backfill => "requests FULL, workers NORMAL",
-            Self::BacklogFlat | Self::QueuePoison => "NORMAL: cursor and effect lie in one file",
-            Self::QueueRate | Self::QueueRateLong => {
+            Self::BacklogFlat | Self::QueuePoison | Self::QueueClean => {
+                "NORMAL: cursor and effect lie in one file"
+            }
+            Self::QueueRate | Self::QueueRateLong | Self::QueueRateMillion => {
                 "NORMAL where a message's end and its effect lie in one file, for consign and peers"
             }
             Self::QueueIdle => "publishing FULL, the worker NORMAL",
+            Self::Schedule => "FULL: publishing, coming into the log, and the end of a message",
+            Self::DeadLetters => "only read",
         }
     }
 
@@ -105,6 +124,10 @@ impl Figure {
             Self::BacklogFlat => backlog_flat::measure(bench, run, record),
             Self::QueueRate => queue_rate::measure(bench, queue_rate::SHORT, record),
             Self::QueueRateLong => queue_rate::measure(bench, queue_rate::LONG, record),
+            Self::QueueRateMillion => queue_rate::measure(bench, queue_rate::MILLION, record),
+            Self::QueueClean => queue_clean::measure(bench, record),
+            Self::Schedule => schedule::measure(bench, record),
+            Self::DeadLetters => dead_letters::measure(bench, record),
             Self::QueueIdle => queue_idle::measure(bench, record),
             Self::QueuePoison => queue_poison::measure(bench, record),
         }

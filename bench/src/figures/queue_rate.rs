@@ -14,6 +14,7 @@ use std::path::Path;
 
 pub(crate) const SHORT: i64 = 20_000;
 pub(crate) const LONG: i64 = 200_000;
+pub(crate) const MILLION: i64 = 1_000_000;
 /// What a row is called, how it is handled, in how many processes.
 const ROWS: [(&str, Form, usize); 8] = [
     ("async Tx, 1 process", Form::Tx(Fails::None), 1),
