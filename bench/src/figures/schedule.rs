@@ -109,9 +109,14 @@ impl Handled {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "what is measured is due by the machine's clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 async fn handle(written: Written, State(handled): State<Handled>) -> HandlerResult {
-    let now = (written.author_id, SystemTime::now());
-    handled.0.lock().unwrap_or_else(PoisonError::into_inner).push(now);
+    let this = (written.author_id, now());
+    handled.0.lock().unwrap_or_else(PoisonError::into_inner).push(this);
     Ok(())
 }
 
@@ -121,7 +126,7 @@ impl Promoted {
         let handled = Handled::default();
         let workers = consign.workers().with_state(handled.clone());
         let running = workers.subscribe(queue("due", handle).from_start()).start().await?;
-        let first = SystemTime::now() + AHEAD;
+        let first = now() + AHEAD;
         let count = (self.seconds / GAP.as_secs_f64()) as u32;
         let mut tx = consign.begin().await?;
         for n in 0..count {
@@ -135,7 +140,7 @@ impl Promoted {
             late.add(at.duration_since(due).unwrap_or_default());
         }
         let some = (0..BURST).map(|n| Written::of_bytes(n, SMALL)).collect::<Vec<_>>();
-        let due = SystemTime::now() + AHEAD;
+        let due = now() + AHEAD;
         for some in some.chunks(AT_ONCE as usize) {
             consign.publish_all(some).at(due).await?;
         }
