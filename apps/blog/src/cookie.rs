@@ -18,12 +18,17 @@ const LOOPBACK: &str = "session";
 
 /// The header that signs a browser in, for the host that it asked.
 pub(crate) fn set(request: &HeaderMap, token: &Token) -> HeaderValue {
-    header_value(request, token.as_str(), "")
+    header_value(request, name(request), token.as_str(), "")
 }
 
 /// The header that makes a browser forget its token.
 pub(crate) fn clear(request: &HeaderMap) -> HeaderValue {
-    header_value(request, "", "; Max-Age=0")
+    header_value(request, name(request), "", "; Max-Age=0")
+}
+
+/// The header that makes a browser keep something else for so long; 0 makes it forget that.
+pub(crate) fn set_for(request: &HeaderMap, name: &str, value: &str, seconds: u32) -> HeaderValue {
+    header_value(request, name, value, &format!("; Max-Age={seconds}"))
 }
 
 /// The token that a browser sent.
@@ -57,11 +62,10 @@ fn name(request: &HeaderMap) -> &'static str {
     if is_loopback(request) { LOOPBACK } else { SECURE }
 }
 
-fn header_value(request: &HeaderMap, value: &str, more: &str) -> HeaderValue {
+fn header_value(request: &HeaderMap, name: &str, value: &str, more: &str) -> HeaderValue {
     let secure = if is_loopback(request) { "" } else { "; Secure" };
-    let name = name(request);
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{more}");
-    HeaderValue::from_str(&cookie).expect("a token is hexadecimal")
+    HeaderValue::from_str(&cookie).expect("what we let a browser keep is plain letters and digits")
 }
 
 /// The address of the other end of the connection. `X-Forwarded-For` is not believed: anybody can write it.

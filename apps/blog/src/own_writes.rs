@@ -71,11 +71,7 @@ fn no_receipt() -> Problem {
 /// Answers `page`, and lets the browser keep the receipt.
 pub(crate) fn kept_by(request: &HeaderMap, receipt: &Receipt, page: impl IntoResponse) -> Response {
     let mut response = page.into_response();
-    let secure = if cookie::is_loopback(request) { "" } else { "; Secure" };
-    let value = receipt.encode();
-    let cookie =
-        format!("{COOKIE}={value}; Path=/; Max-Age={SECONDS_MAX}; HttpOnly; SameSite=Lax{secure}");
-    let cookie = HeaderValue::from_str(&cookie).expect("a receipt's text goes into a header");
+    let cookie = cookie::set_for(request, COOKIE, &receipt.encode(), SECONDS_MAX);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -23,7 +23,7 @@ pub(super) enum Notice {
 
 /// Answers `page` so that the page it leads to says `notice`.
 pub(super) fn said_by(request: &HeaderMap, notice: Notice, page: impl IntoResponse) -> Response {
-    let cookie = header_value(request, &notice.to_cookie(), SECONDS_MAX);
+    let cookie = cookie::set_for(request, COOKIE, &notice.to_cookie(), SECONDS_MAX);
     ([(header::SET_COOKIE, cookie)], page).into_response()
 }
 
@@ -34,20 +34,13 @@ pub(super) fn read(request: &HeaderMap) -> Option<Notice> {
 
 /// Middleware: a page that was shown has said it.
 pub(super) async fn said_once(request: Request, next: Next) -> Response {
-    let clear =
-        cookie::value(request.headers(), COOKIE).map(|_| header_value(request.headers(), "", 0));
+    let said = cookie::value(request.headers(), COOKIE);
+    let clear = said.map(|_| cookie::set_for(request.headers(), COOKIE, "", 0));
     let mut response = next.run(request).await;
     if let Some(clear) = clear.filter(|_| !response.status().is_redirection()) {
         response.headers_mut().append(header::SET_COOKIE, clear);
     }
     response
-}
-
-fn header_value(request: &HeaderMap, value: &str, seconds: u32) -> HeaderValue {
-    let secure = if cookie::is_loopback(request) { "" } else { "; Secure" };
-    let cookie =
-        format!("{COOKIE}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-    HeaderValue::from_str(&cookie).expect("a notice is a word and a number")
 }
 
 impl Notice {

@@ -126,19 +126,22 @@ async fn nine_rounds(place: &Place, fleet: &mut Fleet, random: &mut Random) {
     for victim in victims {
         a_while(random).await;
         fleet.kill(victim, place, random);
-        for (was_owned, (_, owned)) in were_owned.iter_mut().zip(ownership(place).await) {
-            *was_owned |= owned > 0;
-        }
+        note_owned(&mut were_owned, ownership(place).await);
     }
     // Who was killed last is taken over soon; on a busy machine not at once.
     eventually("partitions were owned and moved, or it proves nothing", MOVED_WITHIN, async || {
         let [counter, search] = ownership(place).await;
-        were_owned[0] |= counter.1 > 0;
-        were_owned[1] |= search.1 > 0;
+        note_owned(&mut were_owned, [counter, search]);
         let moved = counter.0 > before_counter.0 && search.0 > before_search.0;
         (moved && were_owned == [true; 2]).then_some(())
     })
     .await;
+}
+
+fn note_owned(were_owned: &mut [bool; 2], found: [(i64, i64); 2]) {
+    for (was_owned, (_, owned)) in were_owned.iter_mut().zip(found) {
+        *was_owned |= owned > 0;
+    }
 }
 
 /// The tenth round: all of it as one tree, of which a worker is killed, and then the root.

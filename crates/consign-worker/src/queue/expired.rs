@@ -10,16 +10,23 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
     pub(super) fn next(&mut self) -> Option<Item> {
         while self.limits.may_take() {
             let item = self.next_of_all()?;
-            if let Some(item) = self.in_time(item) {
-                self.limits.take();
-                return Some(item);
+            let taken = self.take_in_time(item);
+            if taken.is_some() {
+                return taken;
             }
         }
         None
     }
 
+    /// The same message, counted by the rate, unless it has expired.
+    pub(super) fn take_in_time(&mut self, item: Item) -> Option<Item> {
+        let item = self.in_time(item)?;
+        self.limits.take();
+        Some(item)
+    }
+
     /// A message that has not expired; one that has is a dead letter.
-    pub(super) fn in_time(&mut self, item: Item) -> Option<Item> {
+    fn in_time(&mut self, item: Item) -> Option<Item> {
         let Some(expires) = item.expires else { return Some(item) };
         let Ok(late) = self.shared.ledger.now().duration_since(expires) else { return Some(item) };
         let error = format!("it expired {late:?} before it was handled");

@@ -73,7 +73,7 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
         if self.jobs.is_empty() {
             self.jobs.is_suspect = false;
         }
-        while self.jobs.running.len() < self.concurrency() && !self.jobs.is_suspect {
+        while self.jobs.len() < self.concurrency() && !self.jobs.is_suspect {
             let Some(item) = self.next() else { break };
             if !item.is_suspect {
                 let items = self.gather(item);
@@ -103,16 +103,12 @@ impl<L: QueueLedger, D: Driver, H: Handler<L::Connection>> Engine<L, D, H> {
                 && let Some(behind) = self.holding.next_behind(&items[last])
             {
                 // The lane goes on when the last of its messages is at its end.
-                if let Some(behind) = self.in_time(Item { leads: false, ..behind }) {
-                    self.limits.take();
+                if let Some(behind) = self.take_in_time(Item { leads: false, ..behind }) {
                     items[last].leads = false;
                     items.push(Item { leads: true, ..behind });
                 }
             } else if let Some(next) = self.holding.next() {
-                if let Some(next) = self.in_time(next) {
-                    self.limits.take();
-                    items.push(next);
-                }
+                items.extend(self.take_in_time(next));
             } else {
                 break;
             }

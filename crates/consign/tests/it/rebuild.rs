@@ -67,6 +67,15 @@ async fn without_a_backfill_the_log_is_read_again_by_all_processes() {
     }
 }
 
+/// The log loses its first messages in each partition.
+async fn lose_start(d: &Database, messages: i64) {
+    let delete = "delete from consign_log where (position & 0xfffffffffff) < ?1";
+    let move_on = "update consign_partition set first_offset = ?1 where next_offset >= ?1";
+    for sql in [delete, move_on] {
+        sqlx::query(sql).bind(messages).execute(&d.pool).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_takes_the_place_of_what_the_log_no_longer_has() {
     let d = Database::new().await;
@@ -75,9 +84,7 @@ async fn a_backfill_takes_the_place_of_what_the_log_no_longer_has() {
     let running = workers.start().await.unwrap();
     like(&d, 0..100).await;
     catches_up(&d.consign, "likes").await;
-    let cut = "delete from consign_log where (position & 0xfffffffffff) < 3;
-               update consign_partition set first_offset = 3 where next_offset >= 3";
-    sqlx::raw_sql(cut).execute(&d.pool).await.unwrap();
+    lose_start(&d, 3).await;
     spoil(&d).await;
     let consign = d.consign.clone();
     let rebuilt = tokio::spawn(async move { consign.rebuild("likes").await });
@@ -102,9 +109,7 @@ async fn where_neither_can_fill_it_a_rebuild_is_refused_and_nothing_is_changed()
     let running = start(&d.consign).await;
     like(&d, 0..50).await;
     catches_up(&d.consign, "likes").await;
-    let cut = "delete from consign_log where (position & 0xfffffffffff) < 1;
-               update consign_partition set first_offset = 1 where next_offset >= 1";
-    sqlx::raw_sql(cut).execute(&d.pool).await.unwrap();
+    lose_start(&d, 1).await;
     let refused = d.consign.rebuild("likes").await.unwrap_err();
     assert_eq!(refused.code(), "cannot-rebuild");
     assert!(refused.to_string().contains("give it a backfill"), "{refused}");
@@ -192,9 +197,7 @@ async fn a_queue_whose_beginning_the_log_has_lost_is_not_rebuilt_and_goes_on() {
     let running = d.consign.workers().subscribe(likes).start().await.unwrap();
     like(&d, 0..50).await;
     catches_up(&d.consign, "likes").await;
-    let cut = "delete from consign_log where (position & 0xfffffffffff) < 3;
-               update consign_partition set first_offset = 3 where next_offset >= 3";
-    sqlx::raw_sql(cut).execute(&d.pool).await.unwrap();
+    lose_start(&d, 3).await;
     let refused = d.consign.rebuild("likes").await.unwrap_err();
     assert_eq!(refused.code(), "cannot-rebuild");
     assert!(refused.to_string().contains("give it a backfill"), "{refused}");
